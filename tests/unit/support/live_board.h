@@ -1,0 +1,31 @@
+/**
+ * A board on a hub, and short words to change it: one call is one publication.
+ */
+#ifndef SOPHIA_TESTS_LIVE_BOARD_H
+#define SOPHIA_TESTS_LIVE_BOARD_H
+
+#include "board_copy.h"
+#include "fake_loop.h"
+
+enum { LIVE_DRAFT_MAX = 64, LIVE_TEXT_BYTES = 64 };
+
+struct live_board {
+    struct fake_loop *loop;
+    struct board *board;
+    struct topic *topic;
+    struct position at;
+    struct overlay draft;
+    char fields[LIVE_DRAFT_MAX][LIVE_TEXT_BYTES];
+    char values[LIVE_DRAFT_MAX][LIVE_TEXT_BYTES];
+};
+
+void live_board_open(struct live_board *live, struct fake_loop *loop, const char *id,
+                     const struct board_options *options, const struct row_limit *limits, size_t limit_count);
+void live_board_close(struct live_board *live);
+/** Adds to the next publication; value NULL: the field goes. A field that is in it already is passed over. */
+void live_board_draft(struct live_board *live, const char *field, const char *value);
+void live_board_publish(struct live_board *live, uint32_t coalesce_ms);
+/** draft and publish. */
+void live_board_set(struct live_board *live, const char *field, const char *value, uint32_t coalesce_ms);
+
+#endif
