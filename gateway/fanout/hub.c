@@ -1,0 +1,492 @@
+/*
+ * Topics, the flush, heartbeats, drain. Deadlines live in two wheels (flush
+ * windows, rate-limited viewers); topics whose flush is due in this very turn
+ * sit in `urgent`. The host is asked for one wake-up at a time.
+ *
+ * Nothing here is freed during a walk: a viewer that fails a write is marked
+ * closing and its transport reports the end later.
+ */
+#include "fanout/hub.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "fanout/hub_internal.h"
+#include "protocol/gateway_message.h"
+
+enum {
+    FLUSH_TICK_MS = 4,
+    DUE_TICK_MS = 10,
+    SCRATCH_MAX_BYTES = 65536,
+};
+
+static bool hub_metrics_register(struct hub_metrics *m, struct metrics *metrics)
+{
+    static const char frames[] = "Frames handed to a transport, by kind.";
+    static const char resyncs[] = "Snapshots sent instead of an update, by reason.";
+    m->viewers[WIRE_WS] = metrics_gauge(metrics, "gw_viewers", "form=\"ws\"", "Connected viewers.");
+    m->viewers[WIRE_SSE] = metrics_gauge(metrics, "gw_viewers", "form=\"sse\"", "Connected viewers.");
+    m->subscriptions =
+        metrics_gauge(metrics, "gw_subscriptions", NULL, "Boards watched, summed over viewers.");
+    m->updates = metrics_counter(metrics, "gw_frames_total", "kind=\"update\"", frames);
+    m->snapshots = metrics_counter(metrics, "gw_frames_total", "kind=\"snapshot\"", frames);
+    m->heartbeats = metrics_counter(metrics, "gw_frames_total", "kind=\"heartbeat\"", frames);
+    m->answers = metrics_counter(metrics, "gw_frames_total", "kind=\"answer\"", frames);
+    m->bytes = metrics_counter(metrics, "gw_bytes_total", NULL, "Bytes of frames handed to transports.");
+    m->coalesced = metrics_counter(
+        metrics, "gw_coalesced_total", NULL,
+        "Times a viewer was left behind its cursor at a flush, to get one merged update later.");
+    m->slow = metrics_counter(metrics, "gw_slow_total", NULL,
+                              "Times a viewer could not take bytes when it was due some.");
+    m->flushes = metrics_counter(metrics, "gw_flushes_total", NULL, "Flushes of a board to its viewers.");
+    m->push_seconds = metrics_histogram(metrics, "gw_push_seconds", NULL,
+                                        "From a change being accepted to the last write of its flush.",
+                                        METRICS_LATENCY_BOUNDS, METRICS_LATENCY_BOUND_COUNT);
+    m->resync_first = metrics_counter(metrics, "gw_resync_total", "reason=\"first\"", resyncs);
+    m->resync_unknown = metrics_counter(metrics, "gw_resync_total", "reason=\"unknown_position\"", resyncs);
+    m->resync_reset = metrics_counter(metrics, "gw_resync_total", "reason=\"new_epoch\"", resyncs);
+    m->resumed =
+        metrics_counter(metrics, "gw_resumed_total", NULL, "Subscriptions resumed from a known position.");
+    return m->push_seconds != NULL && m->resumed != NULL;
+}
+
+struct hub *hub_create(const struct hub_options *options, const struct hub_host *host,
+                       struct metrics *metrics, struct moment now)
+{
+    struct hub *hub = calloc(1, sizeof *hub);
+    if (!hub) {
+        return NULL;
+    }
+    hub->options = *options;
+    hub->host = *host;
+    map_init(&hub->topics, options->max_topics);
+    list_init(&hub->topic_list);
+    list_init(&hub->viewers);
+    list_init(&hub->urgent);
+    wheel_init(&hub->flush_wheel, FLUSH_TICK_MS, now.monotonic_ms);
+    wheel_init(&hub->due_wheel, DUE_TICK_MS, now.monotonic_ms);
+    bytes_init(&hub->scratch, SCRATCH_MAX_BYTES);
+    hub->wake_ms = UINT64_MAX;
+    hub->next_heartbeat_ms = now.monotonic_ms + options->heartbeat_ms;
+    hub->encoder = encoder_create(metrics);
+    hub->node = strdup("");
+    hub->build = strdup("");
+    hub->catalog = strdup("");
+    if (!hub->encoder || !hub->node || !hub->build || !hub->catalog ||
+        !hub_metrics_register(&hub->metrics, metrics)) {
+        goto fail;
+    }
+    hub_wake(hub, hub->next_heartbeat_ms);
+    return hub;
+
+fail:
+    hub_destroy(hub);
+    return NULL;
+}
+
+static void topic_destroy(struct topic *topic)
+{
+    wheel_disarm(&topic->hub->flush_wheel, &topic->flush);
+    list_remove(&topic->in_hub);
+    list_remove(&topic->urgent);
+    encoder_cache_finish(&topic->cache);
+    free(topic);
+}
+
+void hub_destroy(struct hub *hub)
+{
+    if (!hub) {
+        return;
+    }
+    assert(list_is_empty(&hub->viewers));
+    LIST_EACH_SAFE(node, &hub->topic_list) {
+        topic_destroy(LIST_ITEM(node, struct topic, in_hub));
+    }
+    map_finish(&hub->topics);
+    for (size_t i = 0; i < hub->source_count; i++) {
+        free((char *)(uintptr_t)hub->sources[i].name);
+        free((char *)(uintptr_t)hub->sources[i].reason);
+    }
+    encoder_destroy(hub->encoder);
+    bytes_finish(&hub->scratch);
+    free(hub->node);
+    free(hub->build);
+    free(hub->catalog);
+    free(hub);
+}
+
+struct encoder *hub_encoder(struct hub *hub)
+{
+    return hub->encoder;
+}
+
+static void text_replace(char **text, const char *with)
+{
+    char *copy = strdup(with);
+    if (copy) { /* out of memory: the old text stays, which is only a label */
+        free(*text);
+        *text = copy;
+    }
+}
+
+void hub_set_identity(struct hub *hub, const char *node, const char *build, bool is_demo)
+{
+    text_replace(&hub->node, node);
+    text_replace(&hub->build, build);
+    hub->is_demo = is_demo;
+    encoder_set_demo(hub->encoder, is_demo);
+    LIST_EACH(item, &hub->topic_list) {
+        encoder_cache_clear(&LIST_ITEM(item, struct topic, in_hub)->cache);
+    }
+}
+
+static void heartbeat_soon(struct hub *hub, struct moment now)
+{
+    hub->next_heartbeat_ms = now.monotonic_ms;
+    hub_wake(hub, now.monotonic_ms);
+}
+
+void hub_set_catalog(struct hub *hub, const char *hash, struct moment now)
+{
+    text_replace(&hub->catalog, hash);
+    heartbeat_soon(hub, now);
+}
+
+/* ---- topics ---- */
+
+struct topic *hub_add_topic(struct hub *hub, struct board *board)
+{
+    struct topic *topic = calloc(1, sizeof *topic);
+    if (!topic) {
+        return NULL;
+    }
+    topic->hub = hub;
+    topic->board = board;
+    encoder_cache_init(&topic->cache);
+    list_init(&topic->subscriptions);
+    list_init(&topic->urgent);
+    wheel_entry_init(&topic->flush);
+    topic->flushed = board_position(board).offset;
+    topic->flush_from = topic->flushed;
+    if (map_put(&hub->topics, board_id(board), strlen(board_id(board)), topic) != RESULT_OK) {
+        free(topic);
+        return NULL;
+    }
+    list_append(&hub->topic_list, &topic->in_hub);
+    return topic;
+}
+
+void hub_remove_topic(struct hub *hub, struct topic *topic)
+{
+    LIST_EACH_SAFE(node, &topic->subscriptions) {
+        struct subscription *subscription = LIST_ITEM(node, struct subscription, in_topic);
+        struct viewer *viewer = subscription->viewer;
+        subscription_destroy(subscription);
+        viewer_say_error(viewer, CLOSE_UNKNOWN_BOARD, board_id(topic->board), "the board was removed");
+    }
+    (void)map_remove(&hub->topics, board_id(topic->board), strlen(board_id(topic->board)));
+    topic_destroy(topic);
+}
+
+struct topic *hub_topic(const struct hub *hub, const char *board)
+{
+    return map_get(&hub->topics, board, strlen(board));
+}
+
+struct board *topic_board(struct topic *topic)
+{
+    return topic->board;
+}
+
+struct encoder_cache *topic_cache(struct topic *topic)
+{
+    return &topic->cache;
+}
+
+uint32_t topic_viewer_count(const struct topic *topic)
+{
+    return topic->subscription_count;
+}
+
+uint32_t hub_viewer_count(const struct hub *hub)
+{
+    return hub->viewer_count;
+}
+
+/* ---- flush ---- */
+
+void hub_wake(struct hub *hub, uint64_t monotonic_ms)
+{
+    if (monotonic_ms < hub->wake_ms) {
+        hub->wake_ms = monotonic_ms;
+        hub->host.wake_at(hub->host.context, monotonic_ms);
+    }
+}
+
+static void topic_make_urgent(struct hub *hub, struct topic *topic)
+{
+    wheel_disarm(&hub->flush_wheel, &topic->flush);
+    if (list_is_empty(&topic->urgent)) {
+        list_append(&hub->urgent, &topic->urgent);
+    }
+}
+
+void hub_board_changed(struct hub *hub, struct topic *topic, uint32_t coalesce_ms, struct moment now)
+{
+    if (topic->pending_since_us == 0) {
+        topic->pending_since_us = hub->host.now_us(hub->host.context);
+    }
+    if (!list_is_empty(&topic->urgent)) {
+        return;
+    }
+    if (coalesce_ms == 0) {
+        topic_make_urgent(hub, topic);
+        hub_wake(hub, now.monotonic_ms);
+        return;
+    }
+    uint64_t due_ms = now.monotonic_ms + coalesce_ms;
+    if (!wheel_entry_is_armed(&topic->flush) || due_ms < topic->flush.due_ms) {
+        wheel_arm(&hub->flush_wheel, &topic->flush, due_ms);
+        hub_wake(hub, due_ms);
+    }
+}
+
+void hub_board_reset(struct hub *hub, struct topic *topic, struct moment now)
+{
+    uint64_t offset = board_position(topic->board).offset;
+    topic->flushed = offset;
+    topic->flush_from = offset;
+    encoder_cache_clear(&topic->cache);
+    LIST_EACH(node, &topic->subscriptions) {
+        LIST_ITEM(node, struct subscription, in_topic)->needs_snapshot = true;
+        metric_add(hub->metrics.resync_reset, 1);
+    }
+    topic_make_urgent(hub, topic);
+    hub_wake(hub, now.monotonic_ms);
+}
+
+static void topic_flush(struct topic *topic, struct moment now)
+{
+    struct hub *hub = topic->hub;
+    uint64_t head = board_position(topic->board).offset;
+    topic->flush_from = topic->flushed;
+    topic->flushed = head;
+    LIST_EACH(node, &topic->subscriptions) {
+        struct subscription *subscription = LIST_ITEM(node, struct subscription, in_topic);
+        subscription_serve(subscription, now);
+        if (subscription->cursor < head) {
+            metric_add(hub->metrics.coalesced, 1);
+        }
+    }
+    metric_add(hub->metrics.flushes, 1);
+    if (topic->pending_since_us != 0) {
+        uint64_t took_us = hub->host.now_us(hub->host.context) - topic->pending_since_us;
+        metric_observe(hub->metrics.push_seconds, (double)took_us / 1e6);
+        topic->pending_since_us = 0;
+    }
+}
+
+static void on_flush_due(void *context, struct wheel_entry *entry)
+{
+    topic_make_urgent(context, LIST_ITEM(entry, struct topic, flush));
+}
+
+struct due_context {
+    struct moment now;
+};
+
+static void on_subscription_due(void *context, struct wheel_entry *entry)
+{
+    const struct due_context *due = context;
+    subscription_serve(LIST_ITEM(entry, struct subscription, due), due->now);
+}
+
+/* ---- heartbeats ---- */
+
+/* topic may be NULL: a heartbeat for viewers that watch nothing. */
+static struct frame *heartbeat_frame(struct hub *hub, const struct topic *topic, enum wire_form form,
+                                     struct moment now)
+{
+    struct heartbeat_message message = {
+        .now_ms = now.wall_ms,
+        .catalog = hub->catalog,
+        .is_demo = hub->is_demo,
+        .sources = hub->sources,
+        .source_count = hub->source_count,
+    };
+    if (topic) {
+        message.board = board_id(topic->board);
+        message.position = board_position(topic->board);
+    }
+    bytes_clear(&hub->scratch);
+    heartbeat_encode(&message, &hub->scratch);
+    if (bytes_failed(&hub->scratch)) {
+        return NULL;
+    }
+    return frame_create(form, "heartbeat", NULL, hub->scratch.at, hub->scratch.length);
+}
+
+static void heartbeat_write(struct viewer *viewer, const struct frame *frame)
+{
+    if (frame && viewer_can_write(viewer)) {
+        (void)viewer_write(viewer, frame,
+                           viewer->hub->metrics.heartbeats); /* a failure has marked it closing */
+    }
+}
+
+void topic_heartbeat_one(struct topic *topic, struct viewer *viewer, struct moment now)
+{
+    struct frame *frame = heartbeat_frame(topic->hub, topic, (enum wire_form)viewer->form, now);
+    viewer_say_frame(viewer, frame);
+    frame_unref(frame);
+}
+
+/* A viewer that cannot take bytes gets no heartbeat: what it will read next is newer. */
+static void topic_heartbeat(struct topic *topic, struct moment now)
+{
+    struct frame *frames[WIRE_FORM_COUNT] = {NULL};
+    LIST_EACH(node, &topic->subscriptions) {
+        struct viewer *viewer = LIST_ITEM(node, struct subscription, in_topic)->viewer;
+        if (!frames[viewer->form]) {
+            frames[viewer->form] = heartbeat_frame(topic->hub, topic, (enum wire_form)viewer->form, now);
+        }
+        heartbeat_write(viewer, frames[viewer->form]);
+    }
+    for (int form = 0; form < WIRE_FORM_COUNT; form++) {
+        frame_unref(frames[form]);
+    }
+}
+
+static void idle_heartbeat(struct hub *hub, struct moment now)
+{
+    struct frame *frame = heartbeat_frame(hub, NULL, WIRE_WS, now);
+    LIST_EACH(node, &hub->viewers) {
+        struct viewer *viewer = LIST_ITEM(node, struct viewer, in_hub);
+        if (viewer->subscription_count == 0 && viewer->is_welcome) {
+            heartbeat_write(viewer, frame);
+        }
+    }
+    frame_unref(frame);
+}
+
+/*
+ * A heartbeat of unflushed changes would name a position ahead of everyone;
+ * that is allowed ("changes are being held back"), so it need not wait.
+ */
+static void heartbeats(struct hub *hub, struct moment now)
+{
+    hub->next_heartbeat_ms = now.monotonic_ms + hub->options.heartbeat_ms;
+    LIST_EACH(node, &hub->topic_list) {
+        topic_heartbeat(LIST_ITEM(node, struct topic, in_hub), now);
+    }
+    idle_heartbeat(hub, now);
+}
+
+void hub_run(struct hub *hub, struct moment now)
+{
+    hub->wake_ms = UINT64_MAX;
+    wheel_run(&hub->flush_wheel, now.monotonic_ms, on_flush_due, hub);
+    while (!list_is_empty(&hub->urgent)) {
+        struct topic *topic = LIST_ITEM(hub->urgent.next, struct topic, urgent);
+        list_remove(&topic->urgent);
+        topic_flush(topic, now);
+    }
+    struct due_context due = {.now = now};
+    wheel_run(&hub->due_wheel, now.monotonic_ms, on_subscription_due, &due);
+    if (now.monotonic_ms >= hub->next_heartbeat_ms) {
+        heartbeats(hub, now);
+    }
+    uint64_t next = hub->next_heartbeat_ms;
+    uint64_t flush = wheel_next_due_ms(&hub->flush_wheel);
+    uint64_t served = wheel_next_due_ms(&hub->due_wheel);
+    next = flush < next ? flush : next;
+    hub_wake(hub, served < next ? served : next);
+}
+
+/* ---- sources, welcome, drain ---- */
+
+static struct source_health *source_find_or_add(struct hub *hub, const char *name)
+{
+    for (size_t i = 0; i < hub->source_count; i++) {
+        if (strcmp(hub->sources[i].name, name) == 0) {
+            return &hub->sources[i];
+        }
+    }
+    if (hub->source_count == HUB_SOURCES_MAX) {
+        return NULL;
+    }
+    char *copy = strdup(name);
+    if (!copy) {
+        return NULL;
+    }
+    struct source_health *source = &hub->sources[hub->source_count++];
+    *source = (struct source_health){.name = copy, .is_up = true};
+    return source;
+}
+
+void hub_report_source(struct hub *hub, const char *name, bool is_up, const char *reason, struct moment now)
+{
+    struct source_health *source = source_find_or_add(hub, name);
+    if (!source) {
+        return;
+    }
+    bool has_turned = source->is_up != is_up;
+    source->is_up = is_up;
+    if (is_up) {
+        source->heard_ms = now.wall_ms;
+    }
+    free((char *)(uintptr_t)source->reason);
+    source->reason = !is_up && reason ? strdup(reason) : NULL;
+    if (has_turned) {
+        heartbeat_soon(hub, now);
+    }
+}
+
+size_t hub_sources(const struct hub *hub, const struct source_health **out_sources)
+{
+    *out_sources = hub->sources;
+    return hub->source_count;
+}
+
+void hub_welcome(struct hub *hub, struct viewer *viewer, const int64_t *clock_ms, struct moment now)
+{
+    const struct welcome_message message = {
+        .now_ms = now.wall_ms,
+        .node = hub->node,
+        .build = hub->build,
+        .catalog = hub->catalog,
+        .heartbeat_ms = hub->options.heartbeat_ms,
+        .is_demo = hub->is_demo,
+        .has_clock = clock_ms != NULL,
+        .clock_ms = clock_ms ? *clock_ms : 0,
+    };
+    bytes_clear(&hub->scratch);
+    welcome_encode(&message, &hub->scratch);
+    viewer->is_welcome = true;
+    viewer_say(viewer, "welcome", &hub->scratch);
+}
+
+/* Even spacing with a random place inside each share: no bucket of time gets a crowd. */
+void hub_drain(struct hub *hub, uint32_t window_ms, const char *url)
+{
+    uint64_t index = 0;
+    uint64_t count = hub->viewer_count ? hub->viewer_count : 1;
+    LIST_EACH(node, &hub->viewers) {
+        struct viewer *viewer = LIST_ITEM(node, struct viewer, in_hub);
+        uint64_t share = window_ms / count + 1;
+        uint64_t delay = index * window_ms / count + random_u64() % share;
+        bytes_clear(&hub->scratch);
+        moved_encode((uint32_t)delay, url, &hub->scratch);
+        viewer_say(viewer, "moved", &hub->scratch);
+        index++;
+    }
+}
+
+void hub_close_all(struct hub *hub, enum close_reason reason)
+{
+    LIST_EACH(node, &hub->viewers) {
+        viewer_close(LIST_ITEM(node, struct viewer, in_hub), reason);
+    }
+}

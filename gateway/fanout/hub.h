@@ -1,0 +1,86 @@
+/**
+ * Who watches what, and the flush: which viewers are told of a change, when.
+ *
+ * Changes gather per board for its flush window; then every viewer at the head
+ * gets the same frame, written from here. A viewer that cannot be written to, asked
+ * for a lower rate, or is hidden stays behind its cursor and later gets one
+ * overlay for its whole range.
+ *
+ * Cost: a flush is O(changed fields) once plus O(1) per viewer of the board.
+ * Loop: loop thread. Never reads a clock: the moment is passed in.
+ */
+#ifndef SOPHIA_FANOUT_HUB_H
+#define SOPHIA_FANOUT_HUB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "fanout/encoder.h"
+#include "fanout/viewer.h"
+#include "state/board.h"
+
+struct hub_options {
+    uint32_t max_viewers;
+    uint32_t max_topics;
+    uint32_t heartbeat_ms;
+};
+
+/** What the hub needs from its owner. */
+struct hub_host {
+    void *context;
+    /** Call hub_run() at this monotonic time, or earlier. The earliest request counts. */
+    void (*wake_at)(void *context, uint64_t monotonic_ms);
+    /** Monotonic microseconds, for the latency metric only. */
+    uint64_t (*now_us)(void *context);
+};
+
+struct hub;
+struct topic;
+
+/** Owns: metrics and host->context outlive the hub. NULL when memory ran out. */
+struct hub *hub_create(const struct hub_options *options, const struct hub_host *host,
+                       struct metrics *metrics, struct moment now);
+/** Viewers must be gone. NULL is allowed. */
+void hub_destroy(struct hub *hub);
+
+struct encoder *hub_encoder(struct hub *hub);
+/** What heartbeats and welcomes say. The strings are copied. */
+void hub_set_identity(struct hub *hub, const char *node, const char *build, bool is_demo);
+/** New definitions are in force: every viewer hears it at the next turn. */
+void hub_set_catalog(struct hub *hub, const char *hash, struct moment now);
+
+/** Owns: borrows the board until hub_remove_topic. NULL when full or out of memory. */
+struct topic *hub_add_topic(struct hub *hub, struct board *board);
+/** Its viewers are told unknown_board and stay connected. */
+void hub_remove_topic(struct hub *hub, struct topic *topic);
+struct topic *hub_topic(const struct hub *hub, const char *board);
+struct board *topic_board(struct topic *topic);
+struct encoder_cache *topic_cache(struct topic *topic);
+
+/** The board has moved on; tell viewers within coalesce_ms (0 = end of this turn). */
+void hub_board_changed(struct hub *hub, struct topic *topic, uint32_t coalesce_ms, struct moment now);
+/** The board started afresh (new epoch): everyone gets a snapshot. */
+void hub_board_reset(struct hub *hub, struct topic *topic, struct moment now);
+
+/** Flush what is due, serve who is due, send heartbeats. */
+void hub_run(struct hub *hub, struct moment now);
+
+enum { HUB_SOURCES_MAX = 16 };
+/** A source's sign of life. A change of is_up is told to every viewer at the next turn. reason: NULL while up; copied. */
+void hub_report_source(struct hub *hub, const char *name, bool is_up, const char *reason, struct moment now);
+size_t hub_sources(const struct hub *hub, const struct source_health **out_sources);
+
+/** welcome to this viewer. clock_ms: echo of its clock, when it sent one. */
+void hub_welcome(struct hub *hub, struct viewer *viewer, const int64_t *clock_ms, struct moment now);
+
+/** Ask every viewer to come back after its own share of window_ms. url may be NULL. */
+void hub_drain(struct hub *hub, uint32_t window_ms, const char *url);
+/** Close whoever is left. */
+void hub_close_all(struct hub *hub, enum close_reason reason);
+uint32_t hub_viewer_count(const struct hub *hub);
+uint32_t topic_viewer_count(const struct topic *topic);
+
+#endif

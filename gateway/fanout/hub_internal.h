@@ -1,0 +1,124 @@
+/**
+ * What hub.c and viewer.c share: the structs behind their public headers.
+ * Nobody outside fanout/ includes this.
+ */
+#ifndef SOPHIA_FANOUT_HUB_INTERNAL_H
+#define SOPHIA_FANOUT_HUB_INTERNAL_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/wheel.h"
+#include "fanout/hub.h"
+
+/** A viewer's cursor on one board. */
+struct subscription {
+    struct list_node in_topic;
+    struct list_node in_viewer;
+    struct viewer *viewer;
+    struct topic *topic;
+    uint64_t cursor;          /* the viewer was told up to this offset */
+    struct wheel_entry due;   /* armed while the viewer's rate holds it back */
+    uint64_t next_send_ms;    /* monotonic; not before */
+    uint32_t min_interval_ms; /* 0 = no limit */
+    double max_rate;          /* as granted, for the echo */
+    bool needs_snapshot;
+    bool is_hidden;
+};
+
+struct answer {
+    struct answer *next;
+    struct frame *frame;
+};
+
+/*
+ * OPEN -> CLOSING -> destroyed. CLOSING: the transport was asked to close, nothing more is written.
+ */
+enum viewer_state { VIEWER_OPEN, VIEWER_CLOSING };
+
+struct viewer {
+    struct list_node in_hub;
+    struct hub *hub;
+    const struct viewer_ops *ops;
+    void *transport;
+    struct list_node subscriptions; /* struct subscription.in_viewer */
+    struct answer *answers;         /* oldest first */
+    struct answer **answers_end;
+    uint32_t answer_bytes;
+    uint16_t answer_count;
+    uint8_t subscription_count;
+    uint8_t form;  /* enum wire_form */
+    uint8_t state; /* enum viewer_state */
+    bool awaits_writable;
+    bool is_welcome; /* before that it hears nothing unasked */
+};
+
+struct topic {
+    struct list_node in_hub;
+    struct list_node urgent; /* in hub.urgent while a flush is due now */
+    struct hub *hub;
+    struct board *board;
+    struct encoder_cache cache;
+    struct list_node subscriptions; /* struct subscription.in_topic */
+    uint32_t subscription_count;
+    struct wheel_entry flush;  /* armed while changes gather */
+    uint64_t flushed;          /* viewers at or beyond this offset are at the head */
+    uint64_t flush_from;       /* where the newest flush began: its shared frame starts here */
+    uint64_t pending_since_us; /* oldest change not flushed yet; 0 = none */
+};
+
+struct hub_metrics {
+    struct metric *viewers[WIRE_FORM_COUNT];
+    struct metric *subscriptions;
+    struct metric *updates;
+    struct metric *snapshots;
+    struct metric *heartbeats;
+    struct metric *answers;
+    struct metric *bytes;
+    struct metric *coalesced;
+    struct metric *slow;
+    struct metric *flushes;
+    struct metric *push_seconds;
+    struct metric *resync_first;
+    struct metric *resync_unknown;
+    struct metric *resync_reset;
+    struct metric *resumed;
+};
+
+struct hub {
+    struct hub_options options;
+    struct hub_host host;
+    struct encoder *encoder;
+    struct map topics; /* board id -> struct topic */
+    struct list_node topic_list;
+    struct list_node viewers;
+    uint32_t viewer_count;
+    uint32_t subscription_count;
+    struct list_node urgent; /* topics to flush in this turn */
+    struct wheel flush_wheel;
+    struct wheel due_wheel;
+    uint64_t next_heartbeat_ms;
+    uint64_t wake_ms;                              /* asked of the host; UINT64_MAX = nothing */
+    struct source_health sources[HUB_SOURCES_MAX]; /* name and reason are owned */
+    size_t source_count;
+    char *node;
+    char *build;
+    char *catalog;
+    bool is_demo;
+    struct hub_metrics metrics;
+    struct bytes scratch;
+};
+
+void hub_wake(struct hub *hub, uint64_t monotonic_ms);
+/** Write what this subscription is due, or note why not. */
+void subscription_serve(struct subscription *subscription, struct moment now);
+/** Remove from topic and viewer, and free. */
+void subscription_destroy(struct subscription *subscription);
+bool viewer_can_write(struct viewer *viewer);
+/** Write a shared frame; the caller has checked viewer_can_write. */
+bool viewer_write(struct viewer *viewer, const struct frame *frame, struct metric *count);
+/** Write a frame to this viewer alone, in order with its other answers. NULL, for want of memory, closes it. */
+void viewer_say_frame(struct viewer *viewer, struct frame *frame);
+/** Tell one viewer the heartbeat of its board, now or with its answers. */
+void topic_heartbeat_one(struct topic *topic, struct viewer *viewer, struct moment now);
+
+#endif

@@ -1,0 +1,31 @@
+/**
+ * A pretended loop: a clock that jumps from one requested wake-up to the next, and calls hub_run() only then.
+ */
+#ifndef SOPHIA_TESTS_FAKE_LOOP_H
+#define SOPHIA_TESTS_FAKE_LOOP_H
+
+#include <stdint.h>
+
+#include "base/metrics.h"
+#include "fanout/hub.h"
+
+enum { FAKE_LOOP_TOPICS = 8 };
+
+struct fake_loop {
+    struct metrics *metrics;
+    struct hub *hub;
+    struct moment now;
+    uint64_t wake_ms; /* earliest request; UINT64_MAX = none */
+    unsigned runs;
+};
+
+void fake_loop_open(struct fake_loop *loop, uint32_t max_viewers, uint32_t heartbeat_ms);
+void fake_loop_close(struct fake_loop *loop);
+/** Let the time pass, running the hub whenever it asked for it. */
+void fake_loop_pass(struct fake_loop *loop, uint64_t ms);
+/** What is due at this very moment. */
+void fake_loop_turn(struct fake_loop *loop);
+/** Value of a counter or gauge; 0 when there is none. */
+unsigned long fake_loop_metric(const struct fake_loop *loop, const char *name, const char *labels);
+
+#endif
