@@ -1,0 +1,108 @@
+/**
+ * What listener.c, http.c and ws.c share: the listener's insides, and the
+ * hand-over of a socket from one to the next. Nobody outside io/ includes it.
+ *
+ * A socket starts in http.c. A WebSocket handshake that passes every check
+ * moves it to ws.c, which gives it to libwebsockets; nothing comes back.
+ */
+#ifndef SOPHIA_IO_CONNECTION_H
+#define SOPHIA_IO_CONNECTION_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/list.h"
+#include "base/metrics.h"
+#include "base/wheel.h"
+#include "io/http.h"
+#include "io/listener.h"
+#include "io/loop.h"
+#include "io/ws.h"
+
+enum { LISTENER_ROUTES_MAX = 64, WS_ROUTES_MAX = 8, PEER_TEXT_BYTES = INET6_ADDRSTRLEN };
+
+enum connection_kind { KIND_HTTP, KIND_WS, KIND_SSE, KIND_COUNT };
+
+enum refusal {
+    REFUSED_MAX_CONNECTIONS,
+    REFUSED_ORIGIN,
+    REFUSED_HANDSHAKE,
+    REFUSED_NOT_FOUND,
+    REFUSED_METHOD,
+    REFUSED_LENGTH_REQUIRED,
+    REFUSED_TOO_BIG,
+    REFUSED_MEDIA_TYPE,
+    REFUSED_EXPECTATION,
+    REFUSED_MALFORMED,
+    REFUSED_TIMEOUT,
+    REFUSED_COUNT
+};
+
+struct ws_service;
+
+struct listener {
+    struct loop *loop;               /* borrowed */
+    struct listener_options options; /* strings borrowed */
+
+    int fd;                          /* listening socket, -1 when not accepting */
+    int spare_fd;                    /* given up to accept and close when descriptors run out */
+    struct loop_watch *watch;        /* of fd */
+    struct sockaddr_storage address; /* bound */
+    bool is_draining;                /* stop_accepting was called: answers say Connection: close */
+
+    struct http_route routes[LISTENER_ROUTES_MAX];
+    unsigned route_count;
+    struct ws_route ws_routes[WS_ROUTES_MAX];
+    unsigned ws_route_count;
+
+    struct list_node exchanges;    /* every struct http_exchange */
+    struct ws_service *ws_service; /* owned; NULL until started */
+    uint32_t counts[KIND_COUNT];   /* open connections */
+
+    struct wheel wheel; /* deadlines of exchanges and WebSockets */
+    struct loop_timer *wheel_timer;
+    uint64_t wheel_wakes_ms; /* when wheel_timer fires; UINT64_MAX when not armed */
+
+    char date[32]; /* Date header's value for date_second */
+    int64_t date_second;
+
+    struct metric *connections[KIND_COUNT];
+    struct metric *accepted;
+    struct metric *refused[REFUSED_COUNT];
+    struct metric *requests[5]; /* by first digit of the status */
+    struct metric *seconds;
+};
+
+/** A deadline in the listener's wheel; its `on_due` gets the owner back. */
+struct deadline {
+    struct wheel_entry entry; /* first: the wheel hands this address out */
+    loop_fn *on_due;
+    void *owner;
+};
+void deadline_init(struct deadline *deadline, loop_fn *on_due, void *owner);
+void deadline_arm(struct listener *listener, struct deadline *deadline, uint64_t delay_ms);
+void deadline_disarm(struct listener *listener, struct deadline *deadline);
+
+void listener_count(struct listener *listener, enum connection_kind kind, int change);
+void listener_refused(struct listener *listener, enum refusal refusal);
+
+/** Peer address of a socket as text, "" when it is gone. IPv4 in IPv6 prints as IPv4. */
+void peer_address_text(int fd, char out_text[PEER_TEXT_BYTES]);
+bool address_is_loopback(const struct sockaddr_storage *address);
+
+/** Owns: takes fd, in every case. */
+void http_serve(struct listener *listener, int fd);
+void http_close_all(struct listener *listener);
+
+/** Create the libwebsockets context. */
+bool ws_service_start(struct listener *listener);
+/** Hand a checked handshake over. Owns: takes fd, in every case. rest: what the client sent behind its request. */
+void ws_adopt(struct listener *listener, const struct ws_route *route, int fd, const char *key,
+              const char *rest, size_t rest_length);
+/** Closes what is left; runs the loop. */
+void ws_service_stop(struct listener *listener);
+
+#endif

@@ -1,0 +1,90 @@
+/**
+ * The insides of struct http_exchange, for http.c (reading, answering) and
+ * admission.c (what is let through to a route). Nobody else includes it.
+ */
+#ifndef SOPHIA_IO_EXCHANGE_H
+#define SOPHIA_IO_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "io/connection.h"
+#include "io/request.h"
+#include "protocol/bytes.h"
+
+enum { PATH_PARTS_MAX = 4 };
+
+/*
+ * READING_HEAD -> READING_BODY -> HANDLING -> WRITING -> READING_HEAD | LINGERING | DEAD
+ *                                 HANDLING -> STREAMING -> WRITING | DEAD
+ * HANDLING -> GONE (the peer left, nobody asked to be told; the answer will be dropped) -> DEAD
+ */
+enum exchange_state { READING_HEAD, READING_BODY, HANDLING, WRITING, STREAMING, LINGERING, GONE, DEAD };
+
+struct http_exchange {
+    struct listener *listener;
+    struct list_node node; /* in listener->exchanges */
+    int fd;
+    struct loop_watch *watch;
+    int watched; /* set of enum loop_event */
+    enum exchange_state state;
+    enum connection_kind kind;
+    struct deadline deadline;
+    struct loop_deferred deferred;
+
+    struct bytes in; /* read, not consumed */
+    size_t scanned;  /* of in, without the end of a head */
+    bool has_eof;
+
+    struct request *request;        /* owned; NULL between requests */
+    const struct http_route *route; /* NULL when refused here */
+    bool is_head;
+    bool must_close;
+    char *parts_text; /* owned; what part points into */
+    const char *parts[PATH_PARTS_MAX];
+    unsigned part_count;
+    char *body; /* owned */
+    size_t body_length;
+    size_t body_expected;
+    uint64_t complete_us; /* when the request was complete */
+    struct bytes extra;   /* headers set by the handler */
+    unsigned extra_count;
+    char peer[PEER_TEXT_BYTES]; /* filled on demand */
+
+    struct bytes out; /* copied bytes to send */
+    size_t out_sent;
+    const char *borrowed; /* after out: a static body's rest */
+    size_t borrowed_length;
+
+    void (*on_gone)(void *owner);
+    struct http_stream_events events;
+    bool is_stream_told; /* on_closed was called or nobody is to be told */
+    bool wants_writable;
+    void *owner;
+    size_t lingered;
+    bool is_advancing; /* advance() is up the stack */
+};
+
+/** The end, whatever the reason. Freed at the end of the turn; a stream's owner is told then. */
+void exchange_die(struct http_exchange *exchange);
+/** Send what is pending. False when the connection died. */
+bool exchange_flush(struct http_exchange *exchange);
+/**
+ * Refuse before a route has it. must_close: what follows on the connection cannot be trusted or
+ * is not read.
+ */
+void exchange_refuse(struct http_exchange *exchange, enum refusal refusal, int status, const char *code,
+                     const char *detail, bool must_close);
+/** Give up the socket, for somebody else to own; the exchange ends with this turn. Returns the descriptor. */
+int exchange_release_socket(struct http_exchange *exchange);
+
+/**
+ * The head is parsed: check framing, upgrade, route and expectation.
+ *
+ * Returns true when the body should be read for exchange->route; false when it
+ * was refused, became a WebSocket, or died.
+ */
+bool exchange_admit(struct http_exchange *exchange);
+
+#endif

@@ -1,0 +1,59 @@
+/**
+ * Ports: our own SO_REUSEPORT listening sockets, the libwebsockets context
+ * behind them, and the routes that HTTP requests and WebSocket upgrades take.
+ *
+ * Everything libwebsockets needs is behind this header, http.h and ws.h; the
+ * reasons for each odd step are in listener.c. No other room includes it.
+ *
+ * Loop: loop thread.
+ */
+#ifndef SOPHIA_IO_LISTENER_H
+#define SOPHIA_IO_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/metrics.h"
+#include "io/http.h"
+#include "io/loop.h"
+#include "io/ws.h"
+#include "protocol/result.h"
+
+struct listener;
+
+struct listener_options {
+    const char *host;                   /* address to bind, as "127.0.0.1", "::", "0.0.0.0" */
+    uint16_t port;                      /* 0 = any free port; listener_port() tells which */
+    uint32_t max_connections;           /* accepted beyond it: answered 503 or closed, counted */
+    uint32_t send_buffer_bytes;         /* SO_SNDBUF of accepted sockets */
+    uint32_t ping_after_s;              /* protocol ping after this long without a sign of life */
+    uint32_t hang_up_after_s;           /* and gone after this long */
+    uint32_t request_timeout_s;         /* slow headers and bodies */
+    const char *const *extra_headers;   /* NULL-terminated "Name: value" pairs sent on every HTTP answer */
+    const char *const *allowed_origins; /* NULL-terminated; NULL or empty = same host only; "*" = any */
+};
+
+/** Owns: the caller keeps the strings alive. Errors: NULL, after logging why. */
+struct listener *listener_create(struct loop *loop, struct metrics *metrics,
+                                 const struct listener_options *options);
+
+/** Routes must be added before listener_start. See http.h and ws.h. */
+void listener_add_http(struct listener *listener, const struct http_route *route);
+void listener_add_ws(struct listener *listener, const struct ws_route *route);
+
+/** Bind and accept. RESULT_IO after logging the address and the reason. */
+MUST_CHECK enum result listener_start(struct listener *listener);
+uint16_t listener_port(const struct listener *listener);
+/** Is the bound address a loopback address? */
+bool listener_is_loopback(const struct listener *listener);
+
+/** Drain, step 1: close the listening sockets, keep connections. */
+void listener_stop_accepting(struct listener *listener);
+/** Open connections of any kind. */
+uint32_t listener_connection_count(const struct listener *listener);
+
+/** Closes what is left. Runs the loop as long as libwebsockets needs; not inside a callback. */
+void listener_destroy(struct listener *listener);
+
+#endif

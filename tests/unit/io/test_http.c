@@ -1,0 +1,530 @@
+/* HTTP over real loopback sockets: what goes in as bytes comes out as bytes. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fixture.h"
+
+static int start(void **state)
+{
+    static struct fixture fixture;
+    fixture_start(&fixture, NULL);
+    *state = &fixture;
+    return 0;
+}
+
+static int stop(void **state)
+{
+    fixture_stop(*state);
+    return 0;
+}
+
+static void expect_heard(const struct fixture *f, const char *needle)
+{
+    if (strstr(f->heard, needle) == NULL) {
+        fail_msg("expected \"%s\" in:\n%s", needle, f->heard);
+    }
+}
+
+static unsigned count_heard(const struct fixture *f, const char *needle)
+{
+    unsigned count = 0;
+    for (const char *at = strstr(f->heard, needle); at != NULL; at = strstr(at + 1, needle)) {
+        count++;
+    }
+    return count;
+}
+
+/** One request on its own connection; hears the answer until the gateway closes or body_end shows. */
+static void ask(struct fixture *f, const char *request, const char *expected)
+{
+    int fd = dial(f);
+    forget(f);
+    say(fd, request);
+    if (!hear_until(f, fd, expected, 2000)) {
+        fail_msg("request:\n%s\nexpected \"%s\", heard:\n%s", request, expected, f->heard);
+    }
+    (void)close(fd);
+    spend(f, 5);
+}
+
+static void test_answer_has_correct_head(void **state)
+{
+    struct fixture *f = *state;
+    ask(f, "GET /hello?name=J%C3%BCrgen+x HTTP/1.1\r\nHost: h\r\n\r\n",
+        "hello J\xc3\xbcrgen x from 127.0.0.1 1");
+    expect_heard(f, "HTTP/1.1 200 OK\r\nDate: ");
+    expect_heard(f, " GMT\r\nContent-Type: text/plain\r\n");
+    expect_heard(f, "\r\nX-Extra: one\r\nX-Content-Type-Options: nosniff\r\n");
+    expect_heard(f, "\r\nConnection: keep-alive\r\nContent-Length: 32\r\n\r\n");
+}
+
+struct outcome {
+    const char *request;
+    const char *expected;
+    const char *reason; /* whose refusal counter rises, or NULL */
+    bool closes;
+};
+
+static void check_outcome(struct fixture *f, const struct outcome *outcome)
+{
+    double before = outcome->reason != NULL ? refused(f, outcome->reason) : 0;
+    int fd = dial(f);
+    forget(f);
+    say(fd, outcome->request);
+    if (!hear_until(f, fd, outcome->expected, 1500)) {
+        fail_msg("request:\n%s\nexpected \"%s\", heard:\n%s", outcome->request, outcome->expected, f->heard);
+    }
+    if (outcome->reason != NULL) {
+        assert_true(refused(f, outcome->reason) == before + 1);
+    }
+    if (hear_end(f, fd, outcome->closes ? 1500 : 30) != outcome->closes) {
+        fail_msg("request:\n%s\nexpected %s", outcome->request, outcome->closes ? "a close" : "no close");
+    }
+    (void)close(fd);
+    spend(f, 2);
+}
+
+static void test_refusals(void **state)
+{
+    static const struct outcome outcomes[] = {
+        {"GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 404 Not Found\r\n", "not_found", false},
+        {"POST /hello HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "\r\nAllow: GET, HEAD\r\n", "method",
+         false},
+        {"PUT /part/1/and/2 HTTP/1.1\r\nHost: h\r\n\r\n", "\r\nAllow: GET, HEAD, DELETE\r\n", "method",
+         false},
+        {"BREW /hello HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 405 ", "method", false},
+        {"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\r\n", "HTTP/1.1 411 ",
+         "length_required", true},
+        {"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+         "HTTP/1.1 411 ", "length_required", true},
+        {"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+         "HTTP/1.1 411 ", "length_required", true},
+        {"GET /hello HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", "HTTP/1.1 411 ",
+         "length_required", true},
+        {"POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n", "HTTP/1.1 413 ", "too_big", true},
+        {"GET /hello HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.1 413 ", "too_big", true},
+        {"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\n{}",
+         "HTTP/1.1 415 ", "media_type", true},
+        {"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nContent-Type: application/jsonp\r\n\r\n{}",
+         "HTTP/1.1 415 ", "media_type", true},
+        {"POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: +2\r\n\r\n{}", "HTTP/1.1 400 ", "malformed",
+         true},
+        {"POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 2 2\r\n\r\n{}", "HTTP/1.1 400 ", "malformed",
+         true},
+        {"POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+         "HTTP/1.1 400 ", "malformed", true},
+        {"POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999\r\n\r\n", "HTTP/1.1 400 ",
+         "malformed", true},
+        {"GET /hello HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /hello HTTP/1.1\r\nHost: h\r\nBad Name: x\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /hello HTTP/1.1\r\nHost : h\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /hello HTTP/1.1\r\nHost: h\r\n folded\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /hello HTTP/1.1\r\nHost: h\r\nno colon\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /hello HTTP/1.1\nHost: h\n\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /hello HTTP/1.1\r\nHost: h\rX: y\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /hello HTTP/1.1\r\nHost: h\r\nX: a\x01z\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET hello HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET  /hello HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /hello\r\nHost: h\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /hello HTTP/2.0\r\nHost: h\r\n\r\n", "HTTP/1.1 505 ", "malformed", true},
+        {"GET /hello%zz HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /hello%00 HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /hello?a=%4 HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /files/../hello HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /files/%2e%2e/hello HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /files/..%2fhello HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"GET /files/%2E HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 400 ", "malformed", true},
+        {"POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: tea\r\n\r\n", "HTTP/1.1 417 ",
+         "expectation", true},
+    };
+    for (size_t i = 0; i < sizeof outcomes / sizeof outcomes[0]; i++) {
+        check_outcome(*state, &outcomes[i]);
+    }
+}
+
+static void test_accepted_forms(void **state)
+{
+    static const struct outcome outcomes[] = {
+        {"GET /part/a%20b/and/c HTTP/1.1\r\nHost: h\r\n\r\n", "[a b][c]", NULL, false},
+        {"DELETE /part/a/and/c HTTP/1.1\r\nHost: h\r\n\r\n", "[a][c]", NULL, false},
+        {"GET /files/a/b...c/%C3%A4 HTTP/1.1\r\nHost: h\r\n\r\n", "\r\n\r\na/b...c/\xc3\xa4", NULL, false},
+        {"GET /files/ HTTP/1.1\r\nHost: h\r\n\r\n", "Content-Length: 0\r\n\r\n", NULL, false},
+        {"GET http://h/hello HTTP/1.1\r\nHost: h\r\n\r\n", "hello - from", NULL, false},
+        {"\r\nGET /hello HTTP/1.1\r\nHost: h\r\n\r\n", "hello - from", NULL, false},
+        {"GET /hello HTTP/1.1\r\nHost: h\r\nConnection: x, Close\r\n\r\n", "\r\nConnection: close\r\n", NULL,
+         true},
+        {"GET /hello HTTP/1.0\r\n\r\n", "\r\nConnection: close\r\n", NULL, true},
+        {"GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "\r\nConnection: keep-alive\r\n", NULL,
+         false},
+        {"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\n\r\n{}",
+         "\r\n\r\n{}", NULL, false},
+        {"POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "Content-Length: 0\r\n\r\n", NULL,
+         false},
+        /* Names that are prefixes of known ones hang libwebsockets' own parser. */
+        {"GET /hello HTTP/1.1\r\nA: 1\r\nHost: h\r\nX: 2\r\nContent: 3\r\nH: 4\r\n\r\n", "hello - from", NULL,
+         false},
+        {"GET /hello HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"
+         "\r\n\r\n",
+         "HTTP/1.1 200 OK\r\n", NULL, false},
+    };
+    for (size_t i = 0; i < sizeof outcomes / sizeof outcomes[0]; i++) {
+        check_outcome(*state, &outcomes[i]);
+    }
+}
+
+static void test_refusal_body_is_a_problem(void **state)
+{
+    struct fixture *f = *state;
+    ask(f, "GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n",
+        "{\"title\":\"Not Found\",\"status\":404,\"code\":\"not_found\"}");
+    expect_heard(f, "\r\nContent-Type: application/problem+json\r\n");
+}
+
+static void test_head_is_get_without_body(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+    forget(f);
+    say(fd, "HEAD /hello HTTP/1.1\r\nHost: h\r\n\r\nHEAD /nowhere HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_true(hear_until(f, fd, "404 Not Found", 1000));
+    spend(f, 10);
+    assert_false(hear_end(f, fd, 20));
+    expect_heard(f, "Content-Length: 24\r\n\r\nHTTP/1.1 404 Not Found"); /* no body between the two */
+    assert_string_equal(f->heard + f->heard_length - 4, "\r\n\r\n");
+    (void)close(fd);
+}
+
+static void test_keep_alive_and_pipelining_keep_order(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+    forget(f);
+    say(fd, "GET /part/1/and/x HTTP/1.1\r\nHost: h\r\n\r\n"
+            "POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n[2]"
+            "GET /big HTTP/1.1\r\nHost: h\r\n\r\n"
+            "GET /part/4/and/x HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_true(hear_until(f, fd, "[4][x]", 3000));
+    assert_int_equal(count_heard(f, "HTTP/1.1 200 OK"), 4);
+    const char *one = strstr(f->heard, "[1][x]");
+    const char *two = strstr(f->heard, "\r\n\r\n[2]");
+    const char *big = strstr(f->heard, "X-Big: yes");
+    assert_true(one != NULL && two != NULL && big != NULL && one < two && two < big);
+    forget(f);
+    say(fd, "GET /part/5/and/x HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_true(hear_until(f, fd, "[5][x]", 1000));
+    (void)close(fd);
+}
+
+static void test_request_split_into_single_bytes(void **state)
+{
+    struct fixture *f = *state;
+    static const char request[] = "POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nabcd";
+    int fd = dial(f);
+    forget(f);
+    for (size_t i = 0; i + 1 < sizeof request; i++) {
+        say_bytes(fd, request + i, 1);
+        spend(f, 1);
+    }
+    assert_true(hear_until(f, fd, "\r\n\r\nabcd", 1000));
+    (void)close(fd);
+}
+
+static void test_large_body_arrives_whole(void **state)
+{
+    struct fixture *f = *state;
+    enum { LENGTH = 150000 };
+    char head[256];
+    int length = snprintf(
+        head, sizeof head,
+        "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+        LENGTH);
+    int fd = dial(f);
+    forget(f);
+    say_bytes(fd, head, (size_t)length);
+    for (int i = 0; i < LENGTH / 1000; i++) {
+        char piece[1000];
+        memset(piece, 'a' + i % 26, sizeof piece);
+        say_bytes(fd, piece, sizeof piece);
+        spend(f, 0);
+    }
+    assert_true(hear_until(f, fd, "\r\n\r\n", 2000));
+    size_t head_length = (size_t)(strstr(f->heard, "\r\n\r\n") + 4 - f->heard);
+    assert_true(hear_bytes(f, fd, head_length + LENGTH, 3000));
+    for (int i = 0; i < LENGTH; i++) {
+        assert_int_equal(f->heard[head_length + (size_t)i], 'a' + i / 1000 % 26);
+    }
+    (void)close(fd);
+}
+
+static void check_big_answer(struct fixture *f, const char *request)
+{
+    int fd = dial(f);
+    forget(f);
+    say(fd, request);
+    spend(f, 50); /* not reading: the gateway must keep the rest */
+    assert_true(hear_until(f, fd, "\r\n\r\n", 2000));
+    size_t head_length = (size_t)(strstr(f->heard, "\r\n\r\n") + 4 - f->heard);
+    assert_true(hear_bytes(f, fd, head_length + 300000, 5000));
+    assert_int_equal(f->heard_length, head_length + 300000);
+    for (size_t i = 0; i < 300000; i++) {
+        assert_int_equal(f->heard[head_length + i], (char)('a' + i % 23));
+    }
+    (void)close(fd);
+}
+
+static void test_large_answer_drains_without_blocking(void **state)
+{
+    check_big_answer(*state, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+    check_big_answer(*state, "GET /big?static=1 HTTP/1.1\r\nHost: h\r\n\r\n");
+}
+
+static void test_expect_continue_is_answered_at_once(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+    forget(f);
+    say(fd, "POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+    assert_true(hear_until(f, fd, "HTTP/1.1 100 Continue\r\n\r\n", 500));
+    say(fd, "abcd");
+    assert_true(hear_until(f, fd, "\r\n\r\nabcd", 500));
+    (void)close(fd);
+}
+
+static void test_slow_head_and_slow_body_time_out(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const slow[] = {"GET /hello HTTP/1.1\r\nHos",
+                                       "POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab"};
+    for (size_t i = 0; i < 2; i++) {
+        int fd = dial(f);
+        forget(f);
+        say(fd, slow[i]);
+        spend(f, 900);
+        say(fd, "t"); /* one more byte buys no time */
+        assert_true(hear_until(f, fd, "HTTP/1.1 408 ", 700));
+        assert_true(hear_end(f, fd, 2000));
+        (void)close(fd);
+    }
+    assert_true(refused(f, "timeout") == 2);
+    int silent = dial(f);
+    assert_true(hear_end(f, silent, 3000));
+    (void)close(silent);
+}
+
+static void test_head_over_the_cap_is_431(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+    forget(f);
+    say(fd, "GET /hello HTTP/1.1\r\nHost: h\r\nX: ");
+    static char filler[16384];
+    memset(filler, 'x', sizeof filler);
+    say_bytes(fd, filler, sizeof filler);
+    assert_true(hear_until(f, fd, "HTTP/1.1 431 ", 1000));
+    assert_true(hear_end(f, fd, 1500));
+    (void)close(fd);
+
+    fd = dial(f);
+    forget(f);
+    say(fd, "GET /hello HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer ");
+    say_bytes(fd, filler, 8192);
+    say(fd, "\r\n\r\n");
+    assert_true(hear_until(f, fd, "hello - from", 1000));
+    (void)close(fd);
+}
+
+static void test_kept_exchange_is_answered_later_in_order(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+    forget(f);
+    say(fd, "GET /kept HTTP/1.1\r\nHost: h\r\n\r\nGET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
+    spend(f, 50);
+    assert_non_null(f->kept);
+    assert_false(hear_bytes(f, fd, 1, 20));
+    http_answer(f->kept, 202, "text/plain", "kept", 4, false);
+    assert_true(hear_until(f, fd, "hello - from", 1000));
+    assert_true(strstr(f->heard, "kept") < strstr(f->heard, "hello"));
+    assert_int_equal(f->gone, 0);
+    (void)close(fd);
+}
+
+static void test_waiting_costs_no_processor_time(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+    static char flood[1 << 20];
+    memset(flood, 'x', sizeof flood);
+    forget(f);
+    say(fd, "GET /kept HTTP/1.1\r\nHost: h\r\n\r\n");
+    spend(f, 20);
+    assert_non_null(f->kept);
+    (void)send(fd, flood, sizeof flood, MSG_DONTWAIT | MSG_NOSIGNAL); /* more than is read ahead */
+    spend(f, 50);
+    struct loop_timer *stop_timer = loop_timer_create(f->loop, (loop_fn *)loop_stop, f->loop);
+    loop_timer_arm(stop_timer, 300);
+    clock_t before = clock();
+    loop_run(f->loop);
+    assert_true(clock() - before < CLOCKS_PER_SEC / 10); /* a spinning loop would use all 300 ms */
+    loop_timer_destroy(stop_timer);
+    http_answer(f->kept, 200, "text/plain", "kept", 4, false);
+    assert_true(hear_until(f, fd, "kept", 1000));
+    (void)close(fd);
+}
+
+static void test_kept_exchange_hears_that_the_peer_left(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+    say(fd, "GET /kept HTTP/1.1\r\nHost: h\r\n\r\n");
+    spend(f, 20);
+    assert_non_null(f->kept);
+    (void)close(fd);
+    assert_true(await(f, &f->gone, 1, 1000));
+    assert_int_equal(listener_connection_count(f->listener), 0);
+}
+
+static void test_kept_exchange_may_be_answered_after_a_reset(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+    say(fd, "GET /kept?deaf=1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    spend(f, 20);
+    assert_non_null(f->kept);
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
+    (void)close(fd);
+    spend(f, 30);
+    http_answer(f->kept, 200, "text/plain", "late", 4, false);
+    spend(f, 10);
+    assert_int_equal(listener_connection_count(f->listener), 0);
+}
+
+static void test_half_closed_client_gets_its_answer(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+    forget(f);
+    say(fd, "GET /big HTTP/1.1\r\nHost: h\r\n\r\nGET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    assert_true(hear_end(f, fd, 3000));
+    expect_heard(f, "hello - from");
+    (void)close(fd);
+}
+
+static void test_stream_writes_drain_and_end(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+    forget(f);
+    say(fd, "GET /stream HTTP/1.1\r\nHost: h\r\n\r\nignored");
+    assert_true(hear_until(f, fd, "\r\n\r\n", 1000));
+    expect_heard(f, "\r\nContent-Type: text/event-stream\r\n");
+    expect_heard(f, "\r\nConnection: close\r\n");
+    assert_null(strstr(f->heard, "Content-Length"));
+    assert_true(metric_read(metrics_find(f->metrics, "gw_connections", "kind=\"sse\"")) == 1);
+
+    static char chunk[50000];
+    unsigned writes = 0;
+    while (http_stream_can_write(f->stream)) { /* nobody reads: the kernel's buffers fill */
+        memset(chunk, 'a' + (int)(writes % 26), sizeof chunk);
+        assert_int_equal(http_stream_write(f->stream, chunk, sizeof chunk), RESULT_OK);
+        assert_true(++writes < 1000);
+    }
+    http_stream_request_writable(f->stream);
+    spend(f, 50);
+    assert_int_equal(f->stream_writable, 0);
+    forget(f);
+    assert_true(hear_bytes(f, fd, writes * sizeof chunk, 5000));
+    assert_true(await(f, &f->stream_writable, 1, 1000));
+    for (size_t i = 0; i < writes * sizeof chunk; i += 1000) {
+        assert_int_equal(f->heard[i], 'a' + (int)(i / sizeof chunk % 26));
+    }
+    assert_true(http_stream_can_write(f->stream));
+    assert_int_equal(http_stream_write(f->stream, "last", 4), RESULT_OK);
+    http_stream_close(f->stream);
+    assert_false(http_stream_can_write(f->stream));
+    assert_true(hear_end(f, fd, 1500));
+    expect_heard(f, "last");
+    assert_true(await(f, &f->stream_closed, 1, 1000));
+    (void)close(fd);
+    spend(f, 20);
+    assert_int_equal(f->stream_closed, 1);
+}
+
+static void test_stream_hears_that_the_viewer_left(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+    say(fd, "GET /stream HTTP/1.1\r\nHost: h\r\n\r\n");
+    spend(f, 20);
+    assert_non_null(f->stream);
+    (void)close(fd);
+    assert_true(await(f, &f->stream_closed, 1, 1000));
+    assert_int_equal(listener_connection_count(f->listener), 0);
+    assert_true(metric_read(metrics_find(f->metrics, "gw_connections", "kind=\"sse\"")) == 0);
+}
+
+static void test_stream_outlives_the_request_timeout(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+    say(fd, "GET /stream HTTP/1.1\r\nHost: h\r\n\r\n");
+    spend(f, 2200);
+    assert_non_null(f->stream);
+    assert_int_equal(http_stream_write(f->stream, "still", 5), RESULT_OK);
+    assert_true(hear_until(f, fd, "still", 500));
+    (void)close(fd);
+}
+
+static void test_requests_are_counted(void **state)
+{
+    struct fixture *f = *state;
+    ask(f, "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n", "hello");
+    ask(f, "GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n", "404");
+    assert_true(metric_read(metrics_find(f->metrics, "gw_http_requests_total", "code=\"2xx\"")) == 1);
+    assert_true(metric_read(metrics_find(f->metrics, "gw_http_requests_total", "code=\"4xx\"")) == 1);
+    assert_true(metric_read(metrics_find(f->metrics, "gw_http_seconds", NULL)) == 1);
+    assert_true(metric_read(metrics_find(f->metrics, "gw_accepted_total", NULL)) == 2);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+    const struct CMUnitTest tests[] = {
+        TEST(test_answer_has_correct_head),
+        TEST(test_refusals),
+        TEST(test_accepted_forms),
+        TEST(test_refusal_body_is_a_problem),
+        TEST(test_head_is_get_without_body),
+        TEST(test_keep_alive_and_pipelining_keep_order),
+        TEST(test_request_split_into_single_bytes),
+        TEST(test_large_body_arrives_whole),
+        TEST(test_large_answer_drains_without_blocking),
+        TEST(test_expect_continue_is_answered_at_once),
+        TEST(test_slow_head_and_slow_body_time_out),
+        TEST(test_head_over_the_cap_is_431),
+        TEST(test_kept_exchange_is_answered_later_in_order),
+        TEST(test_waiting_costs_no_processor_time),
+        TEST(test_kept_exchange_hears_that_the_peer_left),
+        TEST(test_kept_exchange_may_be_answered_after_a_reset),
+        TEST(test_half_closed_client_gets_its_answer),
+        TEST(test_stream_writes_drain_and_end),
+        TEST(test_stream_hears_that_the_viewer_left),
+        TEST(test_stream_outlives_the_request_timeout),
+        TEST(test_requests_are_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
