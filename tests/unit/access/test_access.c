@@ -1,0 +1,119 @@
+/* Which key opens which door. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "access/access.h"
+#include "protocol/limits.h"
+#include "support/allocations.h"
+
+static struct access *with_keys(const char *viewer_key, const char *ingest_key)
+{
+    const struct access_options options = {.viewer_key = viewer_key, .ingest_key = ingest_key};
+    struct access *access = access_create(&options);
+    assert_non_null(access);
+    return access;
+}
+
+static void test_without_a_viewer_key_everybody_may_watch(void **context)
+{
+    (void)context;
+    struct access *access = with_keys(NULL, "in");
+    assert_false(access_viewer_needs_token(access));
+    assert_int_equal(access_check_viewer(access, NULL), RESULT_OK);
+    assert_int_equal(access_check_viewer(access, "anything"), RESULT_OK);
+    assert_int_equal(access_check_viewer_header(access, NULL), RESULT_OK);
+    access_destroy(access);
+}
+
+static void test_a_viewer_key_is_asked_for_and_compared(void **context)
+{
+    (void)context;
+    struct access *access = with_keys("watch-me", NULL);
+    assert_true(access_viewer_needs_token(access));
+    assert_int_equal(access_check_viewer(access, "watch-me"), RESULT_OK);
+    assert_int_equal(access_check_viewer(access, NULL), RESULT_UNAUTHENTICATED);
+    assert_int_equal(access_check_viewer(access, ""), RESULT_UNAUTHENTICATED);
+    assert_int_equal(access_check_viewer(access, "watch-m"), RESULT_FORBIDDEN);
+    assert_int_equal(access_check_viewer(access, "watch-me "), RESULT_FORBIDDEN);
+    assert_int_equal(access_check_viewer(access, "Watch-me"), RESULT_FORBIDDEN);
+    access_destroy(access);
+}
+
+static void test_headers_are_of_the_bearer_scheme(void **context)
+{
+    (void)context;
+    struct access *access = with_keys("watch-me", NULL);
+    assert_int_equal(access_check_viewer_header(access, "Bearer watch-me"), RESULT_OK);
+    assert_int_equal(access_check_viewer_header(access, "bearer  watch-me"), RESULT_OK);
+    assert_int_equal(access_check_viewer_header(access, "Basic watch-me"), RESULT_UNAUTHENTICATED);
+    assert_int_equal(access_check_viewer_header(access, "watch-me"), RESULT_UNAUTHENTICATED);
+    assert_int_equal(access_check_viewer_header(access, "Bearer"), RESULT_UNAUTHENTICATED);
+    assert_int_equal(access_check_viewer_header(access, "Bearer "), RESULT_UNAUTHENTICATED);
+    assert_int_equal(access_check_viewer_header(access, "Bearer other"), RESULT_FORBIDDEN);
+    assert_int_equal(access_check_viewer_header(access, NULL), RESULT_UNAUTHENTICATED);
+    access_destroy(access);
+}
+
+static void test_without_an_ingest_key_producers_are_on_this_machine(void **context)
+{
+    (void)context;
+    struct access *access = with_keys("watch-me", NULL);
+    assert_false(access_ingest_needs_key(access));
+    assert_int_equal(access_check_ingest(access, NULL, true), RESULT_OK);
+    assert_int_equal(access_check_ingest(access, NULL, false), RESULT_FORBIDDEN);
+    assert_int_equal(access_check_ingest(access, "Bearer watch-me", false), RESULT_FORBIDDEN);
+    access_destroy(access);
+}
+
+static void test_an_ingest_key_counts_from_everywhere(void **context)
+{
+    (void)context;
+    struct access *access = with_keys("watch-me", "put-in");
+    assert_true(access_ingest_needs_key(access));
+    assert_int_equal(access_check_ingest(access, "Bearer put-in", false), RESULT_OK);
+    assert_int_equal(access_check_ingest(access, "Bearer put-in", true), RESULT_OK);
+    assert_int_equal(access_check_ingest(access, NULL, true), RESULT_UNAUTHENTICATED);
+    assert_int_equal(access_check_ingest(access, "Bearer watch-me", true), RESULT_FORBIDDEN);
+    assert_int_equal(access_check_viewer(access, "put-in"), RESULT_FORBIDDEN);
+    access_destroy(access);
+}
+
+static void test_an_endless_token_is_refused(void **context)
+{
+    (void)context;
+    static char endless[TOKEN_MAX_BYTES + 2];
+    memset(endless, 'a', TOKEN_MAX_BYTES + 1);
+    struct access *access = with_keys(endless, NULL);
+    assert_int_equal(access_check_viewer(access, endless), RESULT_FORBIDDEN);
+    access_destroy(access);
+    access_destroy(NULL);
+}
+
+static void test_without_memory_there_is_no_access(void **context)
+{
+    (void)context;
+    const struct access_options options = {.viewer_key = "watch-me"};
+    allocations_fail_all_after(0);
+    struct access *access = access_create(&options);
+    assert_true(allocations_recover());
+    assert_null(access);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_without_a_viewer_key_everybody_may_watch),
+        cmocka_unit_test(test_a_viewer_key_is_asked_for_and_compared),
+        cmocka_unit_test(test_headers_are_of_the_bearer_scheme),
+        cmocka_unit_test(test_without_an_ingest_key_producers_are_on_this_machine),
+        cmocka_unit_test(test_an_ingest_key_counts_from_everywhere),
+        cmocka_unit_test(test_an_endless_token_is_refused),
+        cmocka_unit_test(test_without_memory_there_is_no_access),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
