@@ -1,0 +1,1152 @@
+/*
+ * A submission walks through four steps: judge every item against the
+ * catalogue and stage one wire text per board it touches; hand each board's
+ * staged items to the journal as one transaction; apply what the journal
+ * publishes; answer the producer when every journal call is done.
+ *
+ * A refused value of a known KPI is staged too, as the last good value in state
+ * invalid: the screen must say that the number on it is no longer the newest.
+ */
+#include "pipeline.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "catalog/points.h"
+#include "protocol/limits.h"
+#include "state/board.h"
+#include "state/history.h"
+
+enum {
+    ARENA_MAX_BYTES = 32 * 1024 * 1024, /* wire text of one submission: 1,000 items on a few boards each */
+    STAGED_MAX = INGEST_ITEMS_MAX * 8,
+};
+
+/* What must be remembered per KPI beside its value. */
+struct kpi_memory {
+    struct threshold_memory threshold;
+    int32_t new_rows; /* rows of a table that the submission being judged adds, less those it removes */
+};
+
+struct pipeline {
+    struct pipeline_options options;
+    struct hub *hub;
+    struct journal *journal;
+    struct catalog *catalog;
+    struct history *history;
+    struct map memories; /* KPI id -> struct kpi_memory */
+    struct metric *changes[RESULT_COUNT];
+    struct metric *marked_invalid;
+    struct metric *damaged;
+    struct metric *reloads;
+};
+
+/* One wire text for one board. */
+struct staged {
+    size_t item; /* index of the submission's item, or NO_ITEM */
+    struct topic *topic;
+    size_t field_at, field_length; /* in the arena */
+    size_t value_at, value_length; /* value_length 0 = remove */
+    bool has_version;
+    uint64_t version;
+    bool is_handed_over;
+    bool is_mark;            /* not a producer's value but the last good one, marked invalid */
+    uint64_t version_before; /* of a mark: the field's version when it was staged */
+};
+
+enum { NO_ITEM = -1 };
+
+struct submission {
+    struct pipeline *pipeline;
+    struct submission_item *items;
+    size_t count;
+    pipeline_done_fn *done;
+    void *context;
+    struct bytes arena;
+    struct staged *staged;
+    size_t staged_count, staged_capacity;
+    size_t outstanding; /* journal calls not done yet, plus one while judging */
+};
+
+/* The journal items of one board, and which staged entries they came from. */
+struct transaction {
+    struct submission *submission;
+    size_t *staged;
+    struct journal_item items[];
+};
+
+static void register_metrics(struct pipeline *pipeline, struct metrics *metrics)
+{
+    static const char help[] = "Changes that came in, by what became of them.";
+    char labels[64];
+    for (int result = 0; result < RESULT_COUNT; result++) {
+        snprintf(labels, sizeof labels, "result=\"%s\"",
+                 result == RESULT_OK ? "accepted" : result_name((enum result)result));
+        pipeline->changes[result] = metrics_counter(metrics, "gw_changes_total", labels, help);
+    }
+    pipeline->marked_invalid = metrics_counter(metrics, "sophia_data_validation_failures_total", NULL,
+                                               "Refused values that turned a KPI's state to invalid.");
+    pipeline->damaged =
+        metrics_counter(metrics, "gw_board_damage_total", NULL,
+                        "Publications a board could not store whole (full or out of memory).");
+    pipeline->reloads =
+        metrics_counter(metrics, "gw_catalog_loads_total", NULL, "Definition sets put in force.");
+}
+
+static void print_history(void *context, const char *board, struct bytes *out);
+
+struct pipeline *pipeline_create(const struct pipeline_options *options, struct hub *hub,
+                                 struct metrics *metrics)
+{
+    struct pipeline *pipeline = calloc(1, sizeof *pipeline);
+    if (!pipeline) {
+        return NULL;
+    }
+    pipeline->options = *options;
+    pipeline->hub = hub;
+    map_init(&pipeline->memories, options->max_kpis);
+    pipeline->history = history_create(options->max_kpis);
+    if (!pipeline->history) {
+        pipeline_destroy(pipeline);
+        return NULL;
+    }
+    register_metrics(pipeline, metrics);
+    encoder_set_history(hub_encoder(hub), print_history, pipeline);
+    return pipeline;
+}
+
+static void board_retire(struct pipeline *pipeline, struct topic *topic)
+{
+    struct board *board = topic_board(topic);
+    hub_remove_topic(pipeline->hub, topic);
+    board_destroy(board);
+}
+
+void pipeline_destroy(struct pipeline *pipeline)
+{
+    if (!pipeline) {
+        return;
+    }
+    for (size_t i = 0; pipeline->catalog && i < catalog_board_count(pipeline->catalog); i++) {
+        struct topic *topic = hub_topic(pipeline->hub, catalog_board_at(pipeline->catalog, i)->id);
+        if (topic) {
+            board_retire(pipeline, topic);
+        }
+    }
+    encoder_set_history(hub_encoder(pipeline->hub), NULL, NULL);
+    catalog_unref(pipeline->catalog);
+    history_destroy(pipeline->history);
+    size_t cursor = 0;
+    void *memory = NULL;
+    while (map_next(&pipeline->memories, &cursor, NULL, NULL, &memory)) {
+        free(memory);
+    }
+    map_finish(&pipeline->memories);
+    free(pipeline);
+}
+
+void pipeline_set_journal(struct pipeline *pipeline, struct journal *journal)
+{
+    pipeline->journal = journal;
+}
+
+bool pipeline_is_durable(const struct pipeline *pipeline)
+{
+    return pipeline->journal->is_durable;
+}
+
+const struct catalog *pipeline_catalog(const struct pipeline *pipeline)
+{
+    return pipeline->catalog;
+}
+
+struct hub *pipeline_hub(struct pipeline *pipeline)
+{
+    return pipeline->hub;
+}
+
+void pipeline_report_source(struct pipeline *pipeline, const char *name, bool is_up, const char *reason)
+{
+    hub_report_source(pipeline->hub, name, is_up, reason, pipeline->options.now());
+}
+
+static struct kpi_memory *memory_of(struct pipeline *pipeline, const struct kpi *kpi)
+{
+    size_t length = strlen(kpi->id);
+    struct kpi_memory *memory = map_get(&pipeline->memories, kpi->id, length);
+    if (!memory) {
+        memory = calloc(1, sizeof *memory);
+        if (memory && map_put(&pipeline->memories, kpi->id, length, memory) != RESULT_OK) {
+            free(memory);
+            memory = NULL;
+        }
+    }
+    return memory;
+}
+
+/* ---- what the journal calls ---- */
+
+static bool host_known_version(void *context, const char *board, const char *field, size_t field_length,
+                               uint64_t *out_version)
+{
+    struct pipeline *pipeline = context;
+    struct topic *topic = hub_topic(pipeline->hub, board);
+    return topic && board_version(topic_board(topic), field, field_length, out_version);
+}
+
+/* The most urgent of the fields decides how long the others may gather. */
+static uint32_t coalesce_of(const struct pipeline *pipeline, const struct overlay *publication)
+{
+    uint32_t least = UINT32_MAX;
+    for (size_t i = 0; i < publication->count && least > 0; i++) {
+        const struct overlay_entry *entry = &publication->entries[i];
+        const char *row = memchr(entry->field, '#', entry->field_length);
+        size_t kpi_length = row ? (size_t)(row - entry->field) : entry->field_length;
+        const struct kpi *kpi = catalog_kpi(pipeline->catalog, entry->field, kpi_length);
+        bool is_set = kpi && kpi->coalesce_ms != COALESCE_UNSET;
+        uint32_t wanted = is_set ? kpi->coalesce_ms : pipeline->options.coalesce_ms;
+        least = wanted < least ? wanted : least;
+    }
+    return least;
+}
+
+static void host_on_publication(void *context, const char *board, const struct overlay *publication,
+                                const uint64_t *versions)
+{
+    struct pipeline *pipeline = context;
+    struct topic *topic = hub_topic(pipeline->hub, board);
+    if (!topic) {
+        metric_add(pipeline->damaged, 1);
+        return;
+    }
+    struct moment now = pipeline->options.now();
+    enum result result = board_apply(topic_board(topic), publication, versions, now.wall_ms);
+    if (result != RESULT_OK) {
+        metric_add(pipeline->damaged, 1);
+        log_error("board could not store a publication", LOG_TEXT("board", board),
+                  LOG_TEXT("err", result_name(result)));
+    }
+    hub_board_changed(pipeline->hub, topic, coalesce_of(pipeline, publication), now);
+}
+
+struct journal_host pipeline_journal_host(struct pipeline *pipeline)
+{
+    return (struct journal_host){
+        .context = pipeline,
+        .known_version = host_known_version,
+        .on_publication = host_on_publication,
+    };
+}
+
+/* ---- handing over to the journal ---- */
+
+static void submission_finish_one(struct submission *submission)
+{
+    if (--submission->outstanding > 0) {
+        return;
+    }
+    for (size_t i = 0; i < submission->count; i++) {
+        metric_add(submission->pipeline->changes[submission->items[i].outcome], 1);
+    }
+    submission->done(submission->context, submission->items, submission->count);
+    bytes_finish(&submission->arena);
+    free(submission->staged);
+    free(submission);
+}
+
+/* Points the producer sent, and the value itself when its KPI keeps points. */
+struct history_target {
+    struct history *history;
+    const char *kpi;
+};
+
+static void history_take(void *context, int64_t as_of_ms, const char *text, size_t length)
+{
+    const struct history_target *target = context;
+    (void)history_record(target->history, target->kpi, as_of_ms, text,
+                         length); /* decoration: a miss is a gap */
+}
+
+static bool is_same_field(const struct journal_item *a, const struct journal_item *b)
+{
+    return a->field_length == b->field_length && memcmp(a->field, b->field, a->field_length) == 0;
+}
+
+/*
+ * A refused change is not known: sent again when what stood against it is cured, it must be news. So the field
+ * keeps the version of the value that the mark is on.
+ */
+static void mark_settle(const struct transaction *transaction, const struct journal_item *items, size_t count,
+                        size_t at)
+{
+    const struct staged *all = transaction->submission->staged;
+    const struct staged *mark = &all[transaction->staged[at]];
+    if (items[at].outcome != RESULT_OK) {
+        return;
+    }
+    for (size_t i = at + 1; i < count; i++) {
+        if (items[i].outcome == RESULT_OK && is_same_field(&items[i], &items[at])) {
+            return; /* the mark is not what the field ended with */
+        }
+    }
+    uint64_t version = mark->version_before;
+    for (size_t i = 0; i < at; i++) {
+        if (items[i].outcome == RESULT_OK && is_same_field(&items[i], &items[at]) &&
+            !all[transaction->staged[i]].is_mark) {
+            version = items[i].has_version ? items[i].version : version + 1; /* as the journal counts */
+        }
+    }
+    board_set_version(topic_board(mark->topic), items[at].field, items[at].field_length, version);
+}
+
+static void on_transaction_done(void *context, struct journal_item *items, size_t count)
+{
+    struct transaction *transaction = context;
+    struct submission *submission = transaction->submission;
+    for (size_t i = 0; i < count; i++) {
+        const struct staged *staged = &submission->staged[transaction->staged[i]];
+        if (staged->is_mark) {
+            mark_settle(transaction, items, count, i);
+        }
+        if (staged->item == (size_t)NO_ITEM) {
+            continue;
+        }
+        /* Accepted on one board is accepted. */
+        struct submission_item *item = &submission->items[staged->item];
+        if (item->outcome != RESULT_OK) {
+            item->outcome = items[i].outcome;
+        }
+    }
+    free(transaction->staged);
+    free(transaction);
+    submission_finish_one(submission);
+}
+
+static void transaction_fail(struct submission *submission, const struct topic *topic)
+{
+    for (size_t i = 0; i < submission->staged_count; i++) {
+        struct staged *staged = &submission->staged[i];
+        if (staged->topic == topic) {
+            staged->is_handed_over = true;
+            if (staged->item != (size_t)NO_ITEM) {
+                submission->items[staged->item].outcome = RESULT_NO_MEMORY;
+            }
+        }
+    }
+}
+
+static void transaction_submit(struct submission *submission, struct topic *topic)
+{
+    struct transaction *transaction =
+        calloc(1, sizeof *transaction + submission->staged_count * sizeof transaction->items[0]);
+    size_t *indexes = calloc(submission->staged_count, sizeof *indexes);
+    if (!transaction || !indexes) {
+        free(transaction);
+        free(indexes);
+        transaction_fail(submission, topic);
+        return;
+    }
+    transaction->submission = submission;
+    transaction->staged = indexes;
+    size_t count = 0;
+    for (size_t i = 0; i < submission->staged_count; i++) {
+        struct staged *staged = &submission->staged[i];
+        if (staged->topic != topic) {
+            continue;
+        }
+        staged->is_handed_over = true;
+        indexes[count] = i;
+        transaction->items[count++] = (struct journal_item){
+            .field = submission->arena.at + staged->field_at,
+            .field_length = staged->field_length,
+            .value = staged->value_length ? submission->arena.at + staged->value_at : NULL,
+            .value_length = staged->value_length,
+            .has_version = staged->has_version,
+            .version = staged->version,
+        };
+    }
+    submission->outstanding++;
+    journal_submit(submission->pipeline->journal, board_id(topic_board(topic)), transaction->items, count,
+                   on_transaction_done, transaction);
+}
+
+static void submission_hand_over(struct submission *submission)
+{
+    for (size_t i = 0; i < submission->staged_count; i++) {
+        if (submission->staged[i].item != (size_t)NO_ITEM) {
+            submission->items[submission->staged[i].item].outcome =
+                RESULT_UNAVAILABLE; /* until the journal says */
+        }
+    }
+    for (size_t i = 0; i < submission->staged_count; i++) {
+        if (!submission->staged[i].is_handed_over) {
+            transaction_submit(submission, submission->staged[i].topic);
+        }
+    }
+}
+
+/* ---- judging ---- */
+
+static struct staged *stage(struct submission *submission)
+{
+    if (submission->staged_count == submission->staged_capacity) {
+        size_t capacity = submission->staged_capacity ? submission->staged_capacity * 2 : 16;
+        capacity = capacity < STAGED_MAX ? capacity : STAGED_MAX;
+        struct staged *grown = capacity > submission->staged_count
+                                   ? realloc(submission->staged, capacity * sizeof *grown)
+                                   : NULL;
+        if (!grown) {
+            return NULL;
+        }
+        submission->staged = grown;
+        submission->staged_capacity = capacity;
+    }
+    struct staged *staged = &submission->staged[submission->staged_count++];
+    memset(staged, 0, sizeof *staged);
+    return staged;
+}
+
+/* The board to compare with: the first that shows the KPI; all hold the same. */
+static struct board *first_board(const struct pipeline *pipeline, const struct kpi *kpi)
+{
+    struct topic *topic = kpi->board_count ? hub_topic(pipeline->hub, kpi->boards[0]->id) : NULL;
+    return topic ? topic_board(topic) : NULL;
+}
+
+/* One change as one KPI sees it: under the KPI's own name (a derived KPI has another), on the board to compare with. */
+struct candidate {
+    size_t item; /* whose outcome the journal's answer becomes, or NO_ITEM */
+    const struct kpi *kpi;
+    const struct change *change;
+    struct board *board;
+    size_t field_length;
+    char field[FIELD_MAX_BYTES + 1];
+    size_t value_at, value_length; /* wire text in the arena; value_length 0 = remove */
+    bool is_mark;
+};
+
+static bool candidate_init(struct candidate *candidate, const struct submission *submission, size_t index,
+                           const struct kpi *kpi)
+{
+    const struct change *change = &submission->items[index].change;
+    const char *row = strchr(change->field, '#');
+    int length = snprintf(candidate->field, sizeof candidate->field, "%s%s", kpi->id, row ? row : "");
+    candidate->item = index;
+    candidate->kpi = kpi;
+    candidate->change = change;
+    candidate->board = first_board(submission->pipeline, kpi);
+    candidate->field_length = (size_t)length;
+    candidate->value_at = 0;
+    candidate->value_length = 0;
+    candidate->is_mark = false;
+    return length > 0 && (size_t)length < sizeof candidate->field && candidate->board;
+}
+
+/*
+ * The field's text as this submission leaves it so far: what an earlier item staged, else what the board
+ * holds; NULL when there is none. Lives until the arena grows.
+ */
+static const char *text_so_far(const struct submission *submission, const struct candidate *candidate,
+                               size_t *out_length)
+{
+    for (size_t i = submission->staged_count; i-- > 0;) {
+        const struct staged *staged = &submission->staged[i];
+        if (staged->field_length == candidate->field_length &&
+            memcmp(submission->arena.at + staged->field_at, candidate->field, candidate->field_length) == 0) {
+            *out_length = staged->value_length;
+            return staged->value_length ? submission->arena.at + staged->value_at : NULL;
+        }
+    }
+    return board_value(candidate->board, candidate->field, candidate->field_length, out_length);
+}
+
+static bool is_there(const struct submission *submission, const struct candidate *candidate)
+{
+    size_t length = 0;
+    return text_so_far(submission, candidate, &length) != NULL;
+}
+
+static enum result stage_on_boards(struct submission *submission, const struct candidate *candidate)
+{
+    size_t field_at = submission->arena.length;
+    bytes_append(&submission->arena, candidate->field, candidate->field_length);
+    if (bytes_failed(&submission->arena)) {
+        return RESULT_TOO_BIG;
+    }
+    for (size_t i = 0; i < candidate->kpi->board_count; i++) {
+        struct topic *topic = hub_topic(submission->pipeline->hub, candidate->kpi->boards[i]->id);
+        struct staged *staged = topic ? stage(submission) : NULL;
+        if (!staged) {
+            return topic ? RESULT_NO_MEMORY : RESULT_UNKNOWN_BOARD;
+        }
+        *staged = (struct staged){
+            .item = candidate->item,
+            .topic = topic,
+            .field_at = field_at,
+            .field_length = candidate->field_length,
+            .value_at = candidate->value_at,
+            .value_length = candidate->value_length,
+            .has_version = candidate->change->has_version,
+            .version = candidate->change->version,
+            .is_mark = candidate->is_mark,
+        };
+        if (staged->is_mark) {
+            (void)board_version(topic_board(topic), candidate->field, candidate->field_length,
+                                &staged->version_before); /* stays 0 when none is known */
+        }
+    }
+    return RESULT_OK;
+}
+
+/* Older and repeated versions are sorted out before they touch threshold memory; the journal has the last word. */
+static enum result version_judge(const struct candidate *candidate)
+{
+    const struct change *change = candidate->change;
+    uint64_t known = 0;
+    if (!change->has_version ||
+        !board_version(candidate->board, candidate->field, candidate->field_length, &known) ||
+        change->version > known) {
+        return RESULT_OK;
+    }
+    return change->version == known ? RESULT_UNCHANGED : RESULT_OLDER;
+}
+
+static void rows_count(struct submission *submission, const struct kpi *kpi, int32_t by)
+{
+    struct kpi_memory *memory = memory_of(submission->pipeline, kpi);
+    if (memory) { /* out of memory: the cap is checked against the board alone */
+        memory->new_rows += by;
+    }
+}
+
+/* A removal with a version may overtake its row, so it is told to the journal even when there is no row. */
+static enum result removal_judge(struct submission *submission, const struct candidate *candidate,
+                                 char *detail)
+{
+    if (candidate->kpi->type != KPI_TABLE) {
+        snprintf(detail, REASON_MAX_BYTES + 1, "only rows of a table can be deleted");
+        return RESULT_WRONG_TYPE;
+    }
+    bool removes = is_there(submission, candidate);
+    if (!removes && !candidate->change->has_version) {
+        return RESULT_UNCHANGED;
+    }
+    enum result result = stage_on_boards(submission, candidate);
+    if (result == RESULT_OK && removes) {
+        rows_count(submission, candidate->kpi, -1);
+    }
+    return result;
+}
+
+static bool table_is_full(struct submission *submission, const struct kpi *kpi, const struct board *board)
+{
+    const struct kpi_memory *memory = memory_of(submission->pipeline, kpi);
+    int64_t rows =
+        (int64_t)board_row_count(board, kpi->id, strlen(kpi->id)) + (memory ? memory->new_rows : 0);
+    return rows >= kpi->cap;
+}
+
+static void level_append(struct pipeline *pipeline, const struct kpi *kpi, const struct admitted_value *value,
+                         uint64_t now_ms, struct bytes *text)
+{
+    struct kpi_memory *memory = kpi->threshold.is_set && !kpi_has_rows(kpi) ? memory_of(pipeline, kpi) : NULL;
+    if (!memory) {
+        return;
+    }
+    enum threshold_level level = threshold_evaluate(
+        &kpi->threshold, &memory->threshold, value->has_number ? value->number : NAN,
+        value->has_target ? value->target : NAN, value->has_base ? value->base : NAN, now_ms);
+    if (level != LEVEL_OK) {
+        bytes_append_format(text, ",\"level\":\"%s\"", threshold_level_name(level));
+    }
+}
+
+static void history_feed(struct pipeline *pipeline, const struct kpi *kpi, const struct change *change,
+                         const struct admitted_value *value)
+{
+    if (kpi->history_points == 0) {
+        return;
+    }
+    struct history_target target = {.history = pipeline->history, .kpi = kpi->id};
+    (void)kpi_points_each(kpi, change, history_take,
+                          &target); /* passed over points are gaps in a sparkline */
+    char text[POINT_TEXT_MAX];
+    size_t length = value->has_number ? kpi_number_print(kpi, value->number, text) : 0;
+    if (length > 0 && value->state == VALUE_OK) {
+        history_take(&target, value->as_of_ms, text, length);
+    }
+}
+
+/* Ends the wire text that was begun at value_at. */
+static enum result value_close(struct submission *submission, struct candidate *candidate)
+{
+    bytes_append_byte(&submission->arena, '}');
+    candidate->value_length = submission->arena.length - candidate->value_at;
+    return bytes_failed(&submission->arena) || candidate->value_length > VALUE_MAX_BYTES ? RESULT_TOO_BIG
+                                                                                         : RESULT_OK;
+}
+
+/* Would staging this text change anything? */
+static bool is_news(const struct submission *submission, const struct candidate *candidate)
+{
+    size_t length = 0;
+    const char *known = text_so_far(submission, candidate, &length);
+    return !known || length != candidate->value_length ||
+           memcmp(known, submission->arena.at + candidate->value_at, length) != 0;
+}
+
+/* The last good value, or none, marked invalid. Refused rows that do not exist leave no trace. */
+static void stage_invalid(struct submission *submission, struct candidate *candidate, const char *why)
+{
+    struct pipeline *pipeline = submission->pipeline;
+    char last[VALUE_MAX_BYTES];
+    size_t length = 0;
+    const char *text = text_so_far(submission, candidate, &length);
+    if (!text && kpi_has_rows(candidate->kpi)) {
+        return;
+    }
+    if (text) {
+        assert(length <= sizeof last);
+        memcpy(last, text, length); /* it may lie in the arena, which is appended to */
+    }
+    candidate->value_at = submission->arena.length;
+    if (value_mark(text ? last : NULL, length, VALUE_INVALID, why, pipeline->options.now().wall_ms,
+                   &submission->arena) != RESULT_OK ||
+        value_close(submission, candidate) != RESULT_OK || !is_news(submission, candidate)) {
+        return;
+    }
+    candidate->item = (size_t)NO_ITEM; /* the item keeps its refusal */
+    candidate->is_mark = true;
+    if (stage_on_boards(submission, candidate) == RESULT_OK) {
+        metric_add(pipeline->marked_invalid, 1);
+    }
+}
+
+/* Admit the value and stage it. */
+static enum result value_judge(struct submission *submission, struct candidate *candidate, char *detail)
+{
+    struct pipeline *pipeline = submission->pipeline;
+    const struct kpi *kpi = candidate->kpi;
+    struct moment now = pipeline->options.now();
+    struct admitted_value value = {.has_number = false};
+    candidate->value_at = submission->arena.length;
+    enum result result =
+        catalog_admit(kpi, candidate->change, now.wall_ms, &submission->arena, &value, detail);
+    if (result != RESULT_OK) {
+        return result;
+    }
+    level_append(pipeline, kpi, &value, now.monotonic_ms, &submission->arena);
+    result = value_close(submission, candidate);
+    if (result != RESULT_OK) {
+        return result;
+    }
+    history_feed(pipeline, kpi, candidate->change, &value);
+    return is_news(submission, candidate) ? stage_on_boards(submission, candidate) : RESULT_UNCHANGED;
+}
+
+static enum result candidate_judge(struct submission *submission, struct candidate *candidate, char *detail)
+{
+    enum result result = version_judge(candidate);
+    if (result != RESULT_OK) {
+        return result;
+    }
+    if (candidate->change->is_delete) {
+        return removal_judge(submission, candidate, detail);
+    }
+    /* A table refuses rows beyond its cap; feeds and series trim themselves. */
+    bool adds_row = candidate->kpi->type == KPI_TABLE && !is_there(submission, candidate);
+    if (adds_row && table_is_full(submission, candidate->kpi, candidate->board)) {
+        snprintf(detail, REASON_MAX_BYTES + 1, "the table holds its %u rows", candidate->kpi->cap);
+        return RESULT_FULL;
+    }
+    result = value_judge(submission, candidate, detail);
+    if (result == RESULT_OK && adds_row) {
+        rows_count(submission, candidate->kpi, 1);
+    }
+    if (result != RESULT_OK && result != RESULT_UNCHANGED) {
+        stage_invalid(submission, candidate, detail[0] ? detail : result_name(result));
+    }
+    return result;
+}
+
+/*
+ * KPIs that copy this one, judged on their own: a refused value marks them too, and one that came into the
+ * catalogue later takes a value that is old news here. The producer's answer is about its own field, so nothing is
+ * reported from here.
+ */
+static void derived_judge(struct submission *submission, size_t index, const struct kpi *kpi)
+{
+    for (size_t i = 0; i < kpi->derived_count; i++) {
+        char detail[REASON_MAX_BYTES + 1] = "";
+        struct candidate candidate;
+        if (candidate_init(&candidate, submission, index, kpi->derived[i])) {
+            candidate.item = (size_t)NO_ITEM;
+            (void)candidate_judge(submission, &candidate, detail);
+        }
+    }
+}
+
+static void item_judge(struct submission *submission, size_t index)
+{
+    struct submission_item *item = &submission->items[index];
+    const struct kpi *kpi = catalog_kpi_of_field(submission->pipeline->catalog, item->change.field);
+    if (!kpi) {
+        item->outcome = RESULT_UNKNOWN_FIELD;
+        snprintf(item->detail, sizeof item->detail, "no KPI of the catalogue owns this field");
+        return;
+    }
+    if (kpi->derived_of) {
+        item->outcome = RESULT_FORBIDDEN;
+        snprintf(item->detail, sizeof item->detail, "this KPI is a copy of %s: set that one",
+                 kpi->derived_of->id);
+        return;
+    }
+    struct candidate candidate;
+    if (!candidate_init(&candidate, submission, index, kpi)) {
+        item->outcome = RESULT_UNKNOWN_FIELD;
+        snprintf(item->detail, sizeof item->detail, "no board shows this KPI");
+        return;
+    }
+    item->outcome = candidate_judge(submission, &candidate, item->detail);
+    if (item->outcome != RESULT_FULL) {
+        derived_judge(submission, index, kpi);
+    }
+}
+
+static void new_rows_forget(struct pipeline *pipeline)
+{
+    size_t cursor = 0;
+    void *memory = NULL;
+    while (map_next(&pipeline->memories, &cursor, NULL, NULL, &memory)) {
+        ((struct kpi_memory *)memory)->new_rows = 0;
+    }
+}
+
+static struct submission *submission_create(struct pipeline *pipeline, struct submission_item *items,
+                                            size_t count, pipeline_done_fn *done, void *context)
+{
+    struct submission *submission = calloc(1, sizeof *submission);
+    if (!submission) {
+        return NULL;
+    }
+    submission->pipeline = pipeline;
+    submission->items = items;
+    submission->count = count;
+    submission->done = done;
+    submission->context = context;
+    submission->outstanding = 1;
+    bytes_init(&submission->arena, ARENA_MAX_BYTES);
+    return submission;
+}
+
+void pipeline_submit(struct pipeline *pipeline, struct submission_item *items, size_t count,
+                     pipeline_done_fn *done, void *context)
+{
+    struct submission *submission = submission_create(pipeline, items, count, done, context);
+    if (!submission) {
+        for (size_t i = 0; i < count; i++) {
+            items[i].outcome = RESULT_NO_MEMORY;
+        }
+        done(context, items, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].outcome == RESULT_OK) {
+            item_judge(submission, i);
+        }
+    }
+    new_rows_forget(pipeline);
+    submission_hand_over(submission);
+    submission_finish_one(submission);
+}
+
+/* ---- the viewers' door ---- */
+
+enum result pipeline_join(struct pipeline *pipeline, struct viewer *viewer, const char *board,
+                          const struct position *position, const struct viewer_quality *quality)
+{
+    struct topic *topic = hub_topic(pipeline->hub, board);
+    if (!topic) {
+        return RESULT_UNKNOWN_BOARD;
+    }
+    return viewer_subscribe(viewer, topic, position, quality, pipeline->options.now());
+}
+
+enum result pipeline_snapshot(struct pipeline *pipeline, const char *board, const char **out_text,
+                              size_t *out_length, struct position *out_position)
+{
+    struct topic *topic = hub_topic(pipeline->hub, board);
+    if (!topic) {
+        return RESULT_UNKNOWN_BOARD;
+    }
+    enum result result =
+        encoder_snapshot_text(hub_encoder(pipeline->hub), topic_cache(topic), topic_board(topic),
+                              pipeline->options.now().wall_ms, out_text, out_length);
+    if (result == RESULT_OK) {
+        *out_position = board_position(topic_board(topic));
+    }
+    return result;
+}
+
+bool pipeline_history(const struct pipeline *pipeline, const char *kpi, size_t max_points, struct bytes *out,
+                      uint64_t *out_step_ms)
+{
+    *out_step_ms = history_step_ms(pipeline->history, kpi);
+    return history_print(pipeline->history, kpi, max_points, out);
+}
+
+static void print_history(void *context, const char *board, struct bytes *out)
+{
+    const struct pipeline *pipeline = context;
+    const struct board_definition *definition = catalog_board(pipeline->catalog, board);
+    bool is_first = true;
+    bytes_append_byte(out, '{');
+    for (size_t i = 0; definition && i < definition->kpi_count; i++) {
+        const struct kpi *kpi = definition->kpis[i];
+        if (kpi->history_points == 0) {
+            continue;
+        }
+        bytes_append_format(out, "%s\"%s\":", is_first ? "" : ",", kpi->id);
+        if (!history_print(pipeline->history, kpi->id, kpi->history_points, out)) {
+            bytes_append_text(out, "[]");
+        }
+        is_first = false;
+    }
+    bytes_append_byte(out, '}');
+}
+
+/* ---- definitions ---- */
+
+static enum row_rule row_rule_of(const struct kpi *kpi)
+{
+    switch (kpi->type) {
+    case KPI_TABLE:
+        return ROWS_TABLE;
+    case KPI_FEED:
+        return ROWS_FEED;
+    case KPI_SERIES:
+        return ROWS_SERIES;
+    default:
+        return ROWS_NONE;
+    }
+}
+
+static enum result board_define(struct pipeline *pipeline, struct board *board,
+                                const struct board_definition *definition)
+{
+    for (size_t i = 0; i < definition->kpi_count; i++) {
+        const struct kpi *kpi = definition->kpis[i];
+        enum result result = RESULT_OK;
+        if (kpi_has_rows(kpi)) {
+            result = board_set_rows(board, kpi->id, row_rule_of(kpi), kpi->cap);
+        }
+        if (result == RESULT_OK && kpi->history_points > 0) {
+            result = history_define(pipeline->history, kpi->id, kpi->history_points, kpi->history_step_ms);
+        }
+        if (result != RESULT_OK) {
+            return result;
+        }
+    }
+    return RESULT_OK;
+}
+
+static struct board *board_found(struct pipeline *pipeline, const char *id)
+{
+    struct position at;
+    if (journal_open(pipeline->journal, id, &at) != RESULT_OK) {
+        return NULL;
+    }
+    const struct board_options options = {
+        .max_fields = pipeline->options.max_fields_per_board,
+        .max_tombstones = pipeline->options.max_tombstones_per_board,
+        .max_positions = pipeline->options.max_positions_per_board,
+    };
+    struct board *board = board_create(id, &options, at);
+    if (board && !hub_add_topic(pipeline->hub, board)) {
+        board_destroy(board);
+        board = NULL;
+    }
+    return board;
+}
+
+/* What a reload does to the fields of one board: one transaction, with text of its own. */
+struct rewrite {
+    struct pipeline *pipeline;
+    char board[BOARD_ID_MAX_BYTES + 1];
+    struct journal_item *items; /* owned; field and value of one item are one allocation */
+    size_t count, capacity;
+    bool has_failed; /* memory ran out: some fields are missing from it */
+};
+
+/* value NULL: the field goes. */
+static void rewrite_add(struct rewrite *rewrite, const struct overlay_entry *entry, const char *value,
+                        size_t value_length, uint64_t version)
+{
+    if (rewrite->count == rewrite->capacity) {
+        size_t capacity = rewrite->capacity ? rewrite->capacity * 2 : 64;
+        struct journal_item *grown = realloc(rewrite->items, capacity * sizeof *grown);
+        if (!grown) {
+            rewrite->has_failed = true;
+            return;
+        }
+        rewrite->items = grown;
+        rewrite->capacity = capacity;
+    }
+    char *text = malloc(entry->field_length + value_length + 1);
+    if (!text) {
+        rewrite->has_failed = true;
+        return;
+    }
+    memcpy(text, entry->field, entry->field_length);
+    if (value) {
+        memcpy(text + entry->field_length, value, value_length);
+    }
+    rewrite->items[rewrite->count++] = (struct journal_item){
+        .field = text,
+        .field_length = entry->field_length,
+        .value = value ? text + entry->field_length : NULL,
+        .value_length = value_length,
+        .has_version = value != NULL,
+        .version = version,
+    };
+}
+
+static void on_rewrite_done(void *context, struct journal_item *items, size_t count)
+{
+    struct rewrite *rewrite = context;
+    struct topic *topic = hub_topic(rewrite->pipeline->hub, rewrite->board);
+    for (size_t i = 0; i < count; i++) {
+        if (topic && !items[i].value && items[i].outcome == RESULT_OK) {
+            /* No producer removed it: if its KPI returns, any version is news. */
+            board_set_version(topic_board(topic), items[i].field, items[i].field_length, 0);
+        }
+        rewrite->has_failed = rewrite->has_failed || items[i].outcome != RESULT_OK;
+        free((char *)(uintptr_t)items[i].field);
+    }
+    if (rewrite->has_failed) {
+        log_error("board not wholly adapted to new definitions", LOG_TEXT("board", rewrite->board));
+    }
+    free(rewrite->items);
+    free(rewrite);
+}
+
+static bool is_shown_on(const struct kpi *kpi, const char *board)
+{
+    for (size_t i = 0; i < kpi->board_count; i++) {
+        if (strcmp(kpi->boards[i]->id, board) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A KPI that another board showed already starts here with what is known of it. */
+static void rewrite_fill(struct rewrite *rewrite, const struct kpi *kpi, const struct kpi *before)
+{
+    if (!before || before->type != kpi->type || is_shown_on(before, rewrite->board)) {
+        return;
+    }
+    const struct board *from = first_board(rewrite->pipeline, before);
+    const void *cursor = NULL;
+    struct overlay_entry entry;
+    while (from && board_next_field(from, &cursor, &entry)) {
+        uint64_t version = 0;
+        if (catalog_kpi_of_field(rewrite->pipeline->catalog, entry.field) == kpi &&
+            board_version(from, entry.field, entry.field_length, &version)) {
+            rewrite_add(rewrite, &entry, entry.value, entry.value_length, version);
+        }
+    }
+}
+
+/* Fields whose KPI has left this board go away on every screen. */
+static void rewrite_prune(struct rewrite *rewrite, const struct board *board)
+{
+    const void *cursor = NULL;
+    struct overlay_entry entry;
+    while (board_next_field(board, &cursor, &entry)) {
+        const struct kpi *kpi = catalog_kpi_of_field(rewrite->pipeline->catalog, entry.field);
+        if (!kpi || !is_shown_on(kpi, rewrite->board)) {
+            rewrite_add(rewrite, &entry, NULL, 0, 0);
+        }
+    }
+}
+
+/* old is the catalogue before; all boards still hold what they showed under it. */
+static struct rewrite *rewrite_create(struct pipeline *pipeline, const struct board_definition *definition,
+                                      const struct catalog *old)
+{
+    struct rewrite *rewrite = calloc(1, sizeof *rewrite);
+    if (!rewrite) {
+        log_error("board not adapted to new definitions", LOG_TEXT("board", definition->id));
+        return NULL;
+    }
+    rewrite->pipeline = pipeline;
+    snprintf(rewrite->board, sizeof rewrite->board, "%s", definition->id);
+    rewrite_prune(rewrite, topic_board(hub_topic(pipeline->hub, definition->id)));
+    for (size_t i = 0; i < definition->kpi_count; i++) {
+        const struct kpi *kpi = definition->kpis[i];
+        rewrite_fill(rewrite, kpi, catalog_kpi(old, kpi->id, strlen(kpi->id)));
+    }
+    return rewrite;
+}
+
+static void rewrite_submit(struct rewrite *rewrite)
+{
+    if (rewrite->count > 0) {
+        journal_submit(rewrite->pipeline->journal, rewrite->board, rewrite->items, rewrite->count,
+                       on_rewrite_done, rewrite);
+    } else {
+        on_rewrite_done(rewrite, rewrite->items, 0);
+    }
+}
+
+/* Every rewrite is drawn up before the first is submitted: a KPI may move from one board to another. */
+static void boards_adapt(struct pipeline *pipeline, const struct catalog *old)
+{
+    size_t count = catalog_board_count(pipeline->catalog);
+    struct rewrite **rewrites = calloc(count ? count : 1, sizeof *rewrites);
+    if (!rewrites) {
+        log_error("boards not adapted to new definitions");
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        rewrites[i] = rewrite_create(pipeline, catalog_board_at(pipeline->catalog, i), old);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (rewrites[i]) {
+            rewrite_submit(rewrites[i]);
+        }
+    }
+    free(rewrites);
+}
+
+/* Boards founded for a catalogue that did not come into force. */
+static void boards_withdraw(struct pipeline *pipeline, const struct catalog *refused)
+{
+    for (size_t i = 0; i < catalog_board_count(refused); i++) {
+        const char *id = catalog_board_at(refused, i)->id;
+        struct topic *topic = hub_topic(pipeline->hub, id);
+        if (topic && !(pipeline->catalog && catalog_board(pipeline->catalog, id))) {
+            board_retire(pipeline, topic);
+        }
+    }
+}
+
+static void boards_retire(struct pipeline *pipeline, const struct catalog *old)
+{
+    for (size_t i = 0; old && i < catalog_board_count(old); i++) {
+        const char *id = catalog_board_at(old, i)->id;
+        struct topic *topic = hub_topic(pipeline->hub, id);
+        if (topic && !catalog_board(pipeline->catalog, id)) {
+            board_retire(pipeline, topic);
+        }
+    }
+    for (size_t i = 0; old && i < catalog_kpi_count(old); i++) {
+        const char *id = catalog_kpi_at(old, i)->id;
+        const struct kpi *kpi = catalog_kpi(pipeline->catalog, id, strlen(id));
+        if (!kpi || kpi->history_points == 0) {
+            history_drop(pipeline->history, id);
+        }
+        if (!kpi) {
+            free(map_remove(&pipeline->memories, id, strlen(id)));
+        }
+    }
+}
+
+enum result pipeline_set_catalog(struct pipeline *pipeline, struct catalog *catalog)
+{
+    /* First everything that can fail. */
+    for (size_t i = 0; i < catalog_board_count(catalog); i++) {
+        const struct board_definition *definition = catalog_board_at(catalog, i);
+        struct topic *topic = hub_topic(pipeline->hub, definition->id);
+        struct board *board = topic ? topic_board(topic) : board_found(pipeline, definition->id);
+        enum result result = board ? board_define(pipeline, board, definition) : RESULT_NO_MEMORY;
+        if (result != RESULT_OK) {
+            boards_withdraw(pipeline, catalog);
+            return result;
+        }
+    }
+    struct catalog *old = pipeline->catalog;
+    pipeline->catalog = catalog_ref(catalog);
+    if (old) {
+        boards_adapt(pipeline, old);
+    }
+    boards_retire(pipeline, old);
+    catalog_unref(old);
+    metric_add(pipeline->reloads, 1);
+    hub_set_catalog(pipeline->hub, catalog_hash(catalog), pipeline->options.now());
+    return RESULT_OK;
+}
+
+/* ---- ages ---- */
+
+static bool source_is_up(const struct pipeline *pipeline, const char *name)
+{
+    const struct source_health *sources = NULL;
+    size_t count = hub_sources(pipeline->hub, &sources);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(sources[i].name, name) == 0) {
+            return sources[i].is_up;
+        }
+    }
+    return true;
+}
+
+struct age_scan {
+    int64_t newest_ms;
+    enum value_state state;
+    bool is_found;
+};
+
+static void age_take(struct age_scan *scan, const char *text, size_t length)
+{
+    int64_t as_of_ms = 0;
+    enum value_state state = VALUE_OK;
+    if (value_peek(text, length, &as_of_ms, &state) && (!scan->is_found || as_of_ms > scan->newest_ms)) {
+        *scan = (struct age_scan){.newest_ms = as_of_ms, .state = state, .is_found = true};
+    }
+}
+
+static void age_visit(const struct pipeline *pipeline, const struct kpi *kpi, const struct age_scan *scan,
+                      void (*visit)(void *context, const struct kpi_age *age), void *context)
+{
+    const struct kpi_age age = {
+        .kpi = kpi,
+        .as_of_ms = scan->newest_ms,
+        .freshness = scan->is_found ? freshness_of(kpi->freshness, scan->state, scan->newest_ms,
+                                                   source_is_up(pipeline, kpi->source_kind),
+                                                   pipeline->options.now().wall_ms)
+                                    : FRESHNESS_NO_DATA,
+    };
+    visit(context, &age);
+}
+
+void pipeline_each_age(const struct pipeline *pipeline,
+                       void (*visit)(void *context, const struct kpi_age *age), void *context)
+{
+    for (size_t i = 0; i < catalog_kpi_count(pipeline->catalog); i++) {
+        const struct kpi *kpi = catalog_kpi_at(pipeline->catalog, i);
+        const struct board *board = first_board(pipeline, kpi);
+        if (!board || strcmp(kpi->source_kind, "internal") == 0) {
+            continue;
+        }
+        struct age_scan scan = {.is_found = false};
+        size_t length = 0;
+        const char *text = board_value(board, kpi->id, strlen(kpi->id), &length);
+        if (text) {
+            age_take(&scan, text, length);
+        }
+        const void *cursor = NULL;
+        struct overlay_entry row;
+        while (board_next_row(board, kpi->id, strlen(kpi->id), &cursor, &row)) {
+            age_take(&scan, row.value, row.value_length);
+        }
+        age_visit(pipeline, kpi, &scan, visit, context);
+    }
+}
