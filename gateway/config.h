@@ -1,0 +1,132 @@
+/**
+ * The configuration: defaults, a YAML file, the environment, in that order.
+ *
+ * Every option is one row of the table in config.c; `--help`, `--print-config`, the example
+ * file and docs/configuration.md come from it. Modules receive the part that is theirs, or
+ * an options struct made from it, never the whole.
+ */
+#ifndef SOPHIA_CONFIG_H
+#define SOPHIA_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "catalog/catalog.h"
+#include "protocol/bytes.h"
+#include "sources/http_ingest.h"
+
+enum journal_kind { JOURNAL_MEMORY };
+
+struct config_listen {
+    char *host;    /* IP address */
+    uint16_t port; /* 0 = any free port */
+    uint32_t max_connections;
+    char **allowed_origins; /* NULL-terminated; never NULL itself */
+    uint32_t ping_after_s;
+    uint32_t hang_up_after_s;
+    uint32_t request_timeout_s;
+};
+
+struct config_limits {
+    uint32_t fields_per_board;
+    uint32_t removed_rows_per_board;
+    uint32_t positions_per_board;
+};
+
+struct config_demo {
+    bool enabled;
+    double speed; /* 1 = one business day in ten minutes */
+    uint32_t seed;
+};
+
+struct config_ingest {
+    char *key;      /* NULL: none. Read from key_file when that was given */
+    char *key_file; /* NULL: none */
+    uint32_t max_outstanding;
+    struct ingest_mapping *mappings; /* owned with all texts; NULL when there are none */
+    size_t mapping_count;
+};
+
+struct config_viewer {
+    char *key;
+    char *key_file;
+};
+
+struct config_fanout {
+    uint32_t flush_ms;
+    uint32_t heartbeat_ms;
+    uint32_t send_buffer_bytes;
+};
+
+struct config_drain {
+    uint32_t window_ms;
+    uint32_t grace_ms;
+    char *moved_url; /* NULL: viewers come back to where they were */
+};
+
+struct config_log {
+    enum log_level level;
+    enum log_format format;
+};
+
+struct config {
+    struct config_listen listen;
+    struct config_limits limits;
+    char *definitions_dir; /* NULL: beside the binary, or where it was installed */
+    char *web_dir;         /* NULL: likewise */
+    struct config_demo demo;
+    struct config_ingest ingest;
+    struct config_viewer viewer;
+    struct config_fanout fanout;
+    struct config_drain drain;
+    struct config_log log;
+    char *node_name; /* NULL: the host's name */
+    enum journal_kind journal_kind;
+    char *file; /* the file that was read, or NULL */
+};
+
+/** What a person should know, one finding per line: "sophia.yaml:3:9: listen.port: 70000 is out of range 0..65535". */
+struct config_report {
+    struct bytes text; /* reasons not to start */
+    size_t count;
+    struct bytes warnings; /* the rest */
+    size_t warning_count;
+};
+void config_report_init(struct config_report *report);
+void config_report_finish(struct config_report *report);
+
+/**
+ * Read and check everything. All findings are told, not only the first.
+ *
+ * path: the YAML file, or NULL for none; relative paths in it are relative to its directory.
+ * environment: as `environ`. SOPHIA_LISTEN_PORT sets listen.port. A SOPHIA_ variable that is no
+ *         option is a finding, except SOPHIA_GATEWAY and what begins with SOPHIA_GATEWAY_.
+ * Errors: NULL with at least one finding.
+ */
+struct config *config_load(const char *path, char *const *environment, struct config_report *report);
+/** NULL is allowed. Secrets are wiped. */
+void config_finish(struct config *config);
+
+/** Do the fields of ingest.mappings exist in this catalogue? False with findings when not. */
+bool config_check_mappings(const struct config *config, const struct catalog *catalog,
+                           struct config_report *report);
+
+/**
+ * At a reload: take over the reloadable options that differ; a difference in any other option
+ * becomes a warning that it needs a restart.
+ */
+void config_reload(struct config *running, struct config *fresh, struct config_report *report);
+
+/** The values in force as YAML that config_load() reads; secrets are "***". False when out could not be written. */
+bool config_print(const struct config *config, FILE *out);
+/** The file deploy/sophia-gateway.yaml: every option commented out with its default. */
+bool config_print_example(FILE *out);
+/** One line per option: for --help. */
+bool config_print_help(FILE *out);
+/** The table of docs/configuration.md. */
+bool config_print_table(FILE *out);
+
+#endif

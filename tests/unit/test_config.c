@@ -1,0 +1,551 @@
+/* Where values come from, what is said about wrong ones, and that file, help and documentation are the table's. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "support/allocations.h"
+
+static char directory[64];
+static const char *no_environment[] = {NULL};
+
+static int make_directory(void **context)
+{
+    (void)context;
+    (void)snprintf(directory, sizeof directory, "/tmp/sophia-config-XXXXXX");
+    return mkdtemp(directory) ? 0 : -1;
+}
+
+static int remove_directory(void **context)
+{
+    (void)context;
+    char command[128];
+    (void)snprintf(command, sizeof command, "rm -rf %s", directory); /* our own name: no quoting needed */
+    return system(command);
+}
+
+static const char *path_of(const char *name)
+{
+    static char path[128];
+    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
+    return path;
+}
+
+static void write_file(const char *name, const char *text, mode_t mode)
+{
+    FILE *file = fopen(path_of(name), "we");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path_of(name), mode), 0);
+}
+
+/** config_load() only reads, but takes the type of `environ`. */
+static struct config *load(const char *path, const char **environment, struct config_report *report)
+{
+    return config_load(path, (char *const *)(uintptr_t)environment, report);
+}
+
+static struct config *load_text(const char *yaml, const char **environment, struct config_report *report)
+{
+    config_report_init(report);
+    write_file("gateway.yaml", yaml, 0600);
+    struct config *config = load(path_of("gateway.yaml"), environment, report);
+    bytes_append_byte(&report->text, '\0');
+    bytes_append_byte(&report->warnings, '\0');
+    return config;
+}
+
+static struct config *must_load(const char *yaml, const char **environment)
+{
+    struct config_report report;
+    struct config *config = load_text(yaml, environment, &report);
+    if (!config || report.count != 0) {
+        fail_msg("refused: %s", report.text.at);
+    }
+    config_report_finish(&report);
+    return config;
+}
+
+static void assert_refused(const char *yaml, const char **environment, const char *expected)
+{
+    struct config_report report;
+    struct config *config = load_text(yaml, environment, &report);
+    if (config || report.count == 0 || !strstr(report.text.at, expected)) {
+        fail_msg("of:\n%s\nexpected: %s\nfound: %s", yaml, expected, report.text.at);
+    }
+    config_report_finish(&report);
+}
+
+static char *printed(bool (*print)(FILE *))
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    assert_non_null(stream);
+    assert_true(print(stream));
+    assert_int_equal(fclose(stream), 0);
+    return text;
+}
+
+static char *printed_config(const struct config *config)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    assert_non_null(stream);
+    assert_true(config_print(config, stream));
+    assert_int_equal(fclose(stream), 0);
+    return text;
+}
+
+static char *read_source(const char *name)
+{
+    char path[512];
+    (void)snprintf(path, sizeof path, SOURCE_ROOT "/%s", name);
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        fail_msg("%s is missing", path);
+    }
+    char *text = calloc(1, 262144);
+    assert_non_null(text);
+    assert_true(fread(text, 1, 262143, file) > 0);
+    assert_int_equal(fclose(file), 0);
+    return text;
+}
+
+static void test_defaults_without_file(void **context)
+{
+    (void)context;
+    struct config_report report;
+    config_report_init(&report);
+    struct config *config = load(NULL, no_environment, &report);
+    assert_non_null(config);
+    assert_string_equal(config->listen.host, "127.0.0.1");
+    assert_int_equal(config->listen.port, 8080);
+    assert_null(config->listen.allowed_origins[0]);
+    assert_null(config->definitions_dir);
+    assert_null(config->ingest.key);
+    assert_false(config->demo.enabled);
+    assert_int_equal(config->fanout.heartbeat_ms, 10000);
+    assert_int_equal(config->fanout.send_buffer_bytes, 65536);
+    assert_int_equal(config->drain.window_ms, 5000);
+    assert_int_equal(config->drain.grace_ms, 10000);
+    assert_int_equal(config->listen.ping_after_s, 25);
+    assert_int_equal(config->listen.hang_up_after_s, 75);
+    assert_int_equal(config->log.level, LOG_LEVEL_INFO);
+    assert_int_equal(report.warning_count, 0);
+    config_finish(config);
+    config_finish(NULL);
+    config_report_finish(&report);
+}
+
+static void test_the_file_sets_every_kind_of_value(void **context)
+{
+    (void)context;
+    struct config *config =
+        must_load("listen:\n  port: 9001\n  allowed_origins: [\"https://a.example\", http://b:3000]\n"
+                  "demo: {enabled: true, speed: 2.5, seed: 7}\n"
+                  "definitions:\n  dir: defs\nweb:\n  dir: /srv/web\n"
+                  "log:\n  level: warn\n  format: text\n"
+                  "ingest:\n  mappings:\n    hubspot:\n      revenue: exec.revenue_mtd\n"
+                  "      deal one: exec.top_deals#D001\n",
+                  no_environment);
+    assert_int_equal(config->listen.port, 9001);
+    assert_string_equal(config->listen.allowed_origins[0], "https://a.example");
+    assert_string_equal(config->listen.allowed_origins[1], "http://b:3000");
+    assert_null(config->listen.allowed_origins[2]);
+    assert_true(config->demo.enabled && config->demo.speed > 2.4 && config->demo.speed < 2.6);
+    assert_int_equal(config->demo.seed, 7);
+    assert_string_equal(config->definitions_dir, path_of("defs"));
+    assert_string_equal(config->web_dir, "/srv/web");
+    assert_int_equal(config->log.level, LOG_LEVEL_WARN);
+    assert_int_equal(config->log.format, LOG_FORMAT_TEXT);
+    assert_int_equal(config->ingest.mapping_count, 1);
+    assert_string_equal(config->ingest.mappings[0].source_name, "hubspot");
+    assert_int_equal(config->ingest.mappings[0].member_count, 2);
+    assert_string_equal(config->ingest.mappings[0].members[1].member, "deal one");
+    assert_string_equal(config->ingest.mappings[0].members[1].field, "exec.top_deals#D001");
+    config_finish(config);
+}
+
+static void test_an_empty_file_is_the_defaults(void **context)
+{
+    (void)context;
+    static const char *const files[] = {"", "# nothing\n", "listen:\n", "viewer:\n  key: null\n",
+                                        "---\n...\n"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        struct config *config = must_load(files[i], no_environment);
+        assert_int_equal(config->listen.port, 8080);
+        config_finish(config);
+    }
+}
+
+static void test_the_environment_wins(void **context)
+{
+    (void)context;
+    const char *environment[] = {"PATH=/bin",
+                                 "SOPHIA_LISTEN_PORT=9002",
+                                 "SOPHIA_DEFINITIONS_DIR=here",
+                                 "SOPHIA_GATEWAY=/x",
+                                 "SOPHIA_GATEWAY_SERVICE_HOST=10.0.0.1",
+                                 "SOPHIA_LISTEN_ALLOWED_ORIGINS=https://a.example, https://b.example",
+                                 NULL};
+    struct config *config = must_load("listen:\n  port: 9001\n", environment);
+    assert_int_equal(config->listen.port, 9002);
+    assert_string_equal(config->definitions_dir, "here");
+    assert_string_equal(config->listen.allowed_origins[1], "https://b.example");
+    config_finish(config);
+}
+
+struct refused {
+    const char *yaml;
+    const char *finding;
+};
+
+static void test_findings_name_line_column_and_option(void **context)
+{
+    (void)context;
+    static const struct refused cases[] = {
+        {"listen:\n  port: 70000\n", "gateway.yaml:2:9: listen.port: 70000 is out of range 0..65535"},
+        {"listen:\n  prot: 1\n",
+         "gateway.yaml:2:3: listen: unknown option \"prot\" (did you mean \"port\"?)"},
+        {"listne:\n  port: 1\n", "gateway.yaml:1:1: unknown section \"listne\" (did you mean \"listen\"?)"},
+        {"banana: 1\n", "gateway.yaml:1:1: unknown section \"banana\"\n"},
+        {"listen:\n  port: eighty\n", "2:9: listen.port: \"eighty\" is not a whole number"},
+        {"listen:\n  port: 0x50\n", "listen.port: \"0x50\" is not a whole number"},
+        {"listen:\n  port: 80.5\n", "listen.port: \"80.5\" is not a whole number"},
+        {"listen:\n  port: -1\n", "listen.port: -1 is out of range"},
+        {"listen:\n  port:\n", "listen.port: has no value; without the line it is 8080"},
+        {"listen:\n  port: [1]\n", "listen.port: must be a single value, not a list"},
+        {"listen:\n  port: 1\n  port: 2\n", "gateway.yaml:3:3: listen.port: is given twice, first in line 2"},
+        {"listen: 8080\n", "gateway.yaml:1:9: listen: must be a map of options, not a single value"},
+        {"listen:\n  host: localhost\n", "listen.host: \"localhost\" is not an IP address"},
+        {"listen:\n  allowed_origins: https://a.example\n", "listen.allowed_origins: must be a list"},
+        {"listen:\n  allowed_origins: [a.example]\n", "\"a.example\" is not an origin"},
+        {"listen:\n  allowed_origins: [\"https://a.example/page\"]\n", "is not an origin"},
+        {"listen:\n  ping_after_s: 80\n",
+         "listen.hang_up_after_s: 75 must be above listen.ping_after_s, which is 80"},
+        {"drain:\n  window_ms: 20000\n",
+         "gateway.yaml:2:14: drain.window_ms: 20000 must not be above drain.grace_ms"},
+        {"drain:\n  moved_url: http://x\n", "drain.moved_url: must start with ws:// or wss://"},
+        {"demo:\n  enabled: yes\n", "demo.enabled: \"yes\" is neither true nor false"},
+        {"demo:\n  speed: inf\n", "demo.speed: \"inf\" is not a number"},
+        {"demo:\n  speed: 0\n", "demo.speed: 0 is out of range 0.01..1000"},
+        {"log:\n  level: loud\n", "log.level: \"loud\" is not one of: debug, info, warn, error"},
+        {"journal:\n  kind: redis\n", "journal.kind: \"redis\" is not one of: memory"},
+        {"viewer:\n  key: \"***\"\n", "viewer.key: \"***\" is how secrets are printed"},
+        {"viewer:\n  key: \"\"\n", "viewer.key: must not be empty"},
+        {"viewer:\n  key: \"a\\nb\"\n", "viewer.key: contains control characters"},
+        {"viewer:\n  key: \"a\\0b\"\n", "viewer.key: contains control characters"},
+        {"viewer:\n  key_file: nowhere\n", "viewer.key_file: "},
+        {"ingest:\n  mappings: [a]\n", "ingest.mappings: must be a map of sources, not a list"},
+        {"ingest:\n  mappings:\n    crm: x\n", "source \"crm\" must be a map"},
+        {"ingest:\n  mappings:\n    crm:\n      a: Revenue\n",
+         "gateway.yaml:4:10: ingest.mappings: member \"a\": \"Revenue\" is not a field"},
+        {"ingest:\n  mappings:\n    crm:\n      a: x.y#\n", "\"x.y#\" is not a field"},
+        {"ingest:\n  mappings:\n    crm:\n      a: x.y\n      a: x.z\n", "member \"a\" is given twice"},
+        {"listen:\n\tport: 1\n", "this is not YAML"},
+        {"listen: {\n", "gateway.yaml:2:1: this is not YAML"},
+        {"- a\n", "gateway.yaml:1:1: must be a map of sections, not a list"},
+        {"log:\n  level: info\n---\nlog:\n  level: warn\n", "a second document"},
+        {"? [a]\n: b\n", "a key must be a word, not a list"},
+        {"&a listen: *a\n", "must be a map of options"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_refused(cases[i].yaml, no_environment, cases[i].finding);
+    }
+}
+
+static void test_an_alias_that_holds_itself_ends(void **context)
+{
+    (void)context;
+    assert_refused("listen: &a\n  port: *a\n", no_environment,
+                   "listen.port: must be a single value, not a map");
+    assert_refused("&a listen: &b\n  allowed_origins: &c [*c]\n", no_environment, "must hold texts");
+}
+
+static void test_all_findings_are_told(void **context)
+{
+    (void)context;
+    struct config_report report;
+    assert_null(
+        load_text("listen:\n  port: 70000\n  prot: 1\nlog:\n  level: loud\n", no_environment, &report));
+    assert_int_equal(report.count, 3);
+    config_report_finish(&report);
+}
+
+static void test_a_misspelt_variable_is_found(void **context)
+{
+    (void)context;
+    const char *environment[] = {"SOPHIA_LISTEN_PROT=1", NULL};
+    assert_refused(
+        "", environment,
+        "environment: SOPHIA_LISTEN_PROT: no option has this name (did you mean \"SOPHIA_LISTEN_PORT\"?)");
+    const char *wrong[] = {"SOPHIA_LISTEN_PORT=x", NULL};
+    assert_refused("", wrong, "environment: SOPHIA_LISTEN_PORT: listen.port: \"x\" is not a whole number");
+}
+
+static void test_a_missing_file_is_a_finding(void **context)
+{
+    (void)context;
+    struct config_report report;
+    config_report_init(&report);
+    assert_null(load("/nowhere/sophia.yaml", no_environment, &report));
+    bytes_append_byte(&report.text, '\0');
+    assert_string_equal(report.text.at, "/nowhere/sophia.yaml: cannot be read: No such file or directory\n");
+    config_report_finish(&report);
+}
+
+static void test_secrets_come_from_files(void **context)
+{
+    (void)context;
+    write_file("viewer.key", "a-long-enough-viewer-key\r\n", 0600);
+    struct config_report report;
+    struct config *config = load_text("viewer:\n  key_file: viewer.key\n", no_environment, &report);
+    assert_non_null(config);
+    assert_string_equal(config->viewer.key, "a-long-enough-viewer-key");
+    assert_int_equal(report.warning_count, 0);
+    config_finish(config);
+    config_report_finish(&report);
+}
+
+static void test_secrets_that_everybody_can_read_or_guess_are_warned_about(void **context)
+{
+    (void)context;
+    write_file("viewer.key", "short", 0644);
+    struct config_report report;
+    struct config *config = load_text("viewer:\n  key_file: viewer.key\n", no_environment, &report);
+    assert_non_null(config);
+    assert_int_equal(report.warning_count, 2);
+    assert_non_null(strstr(report.warnings.at, "can be read by everybody on this machine"));
+    assert_non_null(strstr(report.warnings.at, "viewer.key: is shorter than 16 characters"));
+    config_finish(config);
+    config_report_finish(&report);
+}
+
+static void test_a_secret_has_one_origin(void **context)
+{
+    (void)context;
+    write_file("viewer.key", "a-long-enough-viewer-key", 0600);
+    assert_refused("viewer:\n  key: x\n  key_file: viewer.key\n", no_environment,
+                   "gateway.yaml:3:13: viewer.key_file: viewer.key is given too");
+    write_file("empty.key", "\n", 0600);
+    assert_refused("viewer:\n  key_file: empty.key\n", no_environment, "viewer.key: must not be empty");
+}
+
+static void test_secrets_are_never_told(void **context)
+{
+    (void)context;
+    const char *environment[] = {"SOPHIA_INGEST_KEY=topsecret\x01topsecret", NULL};
+    struct config_report report;
+    assert_null(load_text("", environment, &report));
+    assert_null(strstr(report.text.at, "topsecret"));
+    config_report_finish(&report);
+    const char *good[] = {"SOPHIA_INGEST_KEY=topsecret-topsecret", NULL};
+    struct config *config = must_load("", good);
+    char *text = printed_config(config);
+    assert_null(strstr(text, "topsecret"));
+    assert_non_null(strstr(text, "key: \"***\""));
+    free(text);
+    config_finish(config);
+}
+
+static void test_what_is_printed_can_be_read_again(void **context)
+{
+    (void)context;
+    struct config *config = must_load(
+        "listen:\n  port: 9001\n  allowed_origins: [\"https://a.example\"]\nnode:\n  name: \"a \\\"b\\\" #c\"\n"
+        "demo:\n  speed: 0.25\ningest:\n  mappings:\n    crm:\n      \"a: b\": exec.revenue_mtd\n    none: {}\n",
+        no_environment);
+    char *first = printed_config(config);
+    config_finish(config);
+    config = must_load(first, no_environment);
+    char *second = printed_config(config);
+    assert_string_equal(first, second);
+    assert_non_null(strstr(first, "port: 9001"));
+    free(first);
+    free(second);
+    config_finish(config);
+}
+
+static void test_the_example_file_is_the_table(void **context)
+{
+    (void)context;
+    char *expected = printed(config_print_example);
+    char *found = read_source("deploy/sophia-gateway.yaml");
+    assert_string_equal(found, expected);
+    struct config *config = must_load(found, no_environment);
+    config_finish(config);
+    free(expected);
+    free(found);
+}
+
+/** The file with every option brought into force: "  #port: 1" and "  #  hubspot:", but not "  # A sentence.". */
+static char *without_comment_marks(const char *text)
+{
+    char *out = strdup(text);
+    assert_non_null(out);
+    for (char *line = out; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        bool is_sentence = strncmp(line, "  # ", 4) == 0 && line[4] != ' ';
+        if (strncmp(line, "  #", 3) == 0 && !is_sentence) {
+            memmove(line + 2, line + 3, strlen(line + 3) + 1);
+        }
+    }
+    return out;
+}
+
+static void test_every_line_of_the_example_can_be_brought_into_force(void **context)
+{
+    (void)context;
+    char *example = printed(config_print_example);
+    char *text = without_comment_marks(example);
+    struct config *config = must_load(text, no_environment);
+    assert_int_equal(config->ingest.mapping_count, 1);
+    assert_int_equal(config->listen.port, 8080);
+    config_finish(config);
+    free(text);
+    free(example);
+}
+
+static void test_the_documentation_holds_the_table(void **context)
+{
+    (void)context;
+    char *table = printed(config_print_table);
+    char *page = read_source("docs/configuration.md");
+    if (!strstr(page, table)) {
+        fail_msg("docs/configuration.md must hold:\n%s", table);
+    }
+    free(table);
+    free(page);
+}
+
+static void test_help_names_every_option(void **context)
+{
+    (void)context;
+    char *help = printed(config_print_help);
+    static const char *const names[] = {
+        "listen.port (0..65535; default 8080)", "journal.kind (memory; default memory)",
+        "viewer.key (secret; default null)", "demo.enabled (true, false; default false)"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_non_null(strstr(help, names[i]));
+    }
+    free(help);
+}
+
+static void test_a_mapping_to_an_unknown_kpi_is_found(void **context)
+{
+    (void)context;
+    struct catalog_report definitions;
+    catalog_report_init(&definitions);
+    struct catalog *catalog = catalog_load(SOURCE_ROOT "/deploy/definitions", &definitions);
+    assert_non_null(catalog);
+    struct config *config =
+        must_load("ingest:\n  mappings:\n    crm:\n      a: exec.revenue_mtt\n      b: exec.revenue_mtd\n"
+                  "      c: exec.top_deals\n",
+                  no_environment);
+    struct config_report report;
+    config_report_init(&report);
+    assert_false(config_check_mappings(config, catalog, &report));
+    bytes_append_byte(&report.text, '\0');
+    assert_int_equal(report.count, 2);
+    assert_non_null(strstr(
+        report.text.at,
+        "ingest.mappings.crm.a: no KPI has the field \"exec.revenue_mtt\" (did you mean \"exec.revenue_mtd\"?)"));
+    config_report_finish(&report);
+    config_finish(config);
+    catalog_unref(catalog);
+    catalog_report_finish(&definitions);
+}
+
+static void test_a_reload_takes_over_what_can_change(void **context)
+{
+    (void)context;
+    struct config *running = must_load("log:\n  level: info\n", no_environment);
+    struct config *fresh = must_load("log:\n  level: debug\nlisten:\n  port: 9009\n", no_environment);
+    struct config_report report;
+    config_report_init(&report);
+    config_reload(running, fresh, &report);
+    bytes_append_byte(&report.warnings, '\0');
+    assert_int_equal(running->log.level, LOG_LEVEL_DEBUG);
+    assert_int_equal(running->listen.port, 8080);
+    assert_int_equal(report.warning_count, 1);
+    assert_non_null(strstr(report.warnings.at, "listen.port: has changed; it takes a restart"));
+    config_report_finish(&report);
+    config_finish(running);
+    config_finish(fresh);
+}
+
+/** Loads again and again, each time with a later allocation failing, until none does. */
+static void load_with_failures(const char **environment, void (*fail_after)(int))
+{
+    bool has_failed = true;
+    for (int count = 0; has_failed; count++) {
+        struct config_report report;
+        config_report_init(&report);
+        fail_after(count);
+        struct config *config = load(path_of("gateway.yaml"), environment, &report);
+        has_failed = allocations_recover();
+        assert_true((config != NULL) == (report.count == 0));
+        assert_true(config || has_failed);
+        assert_true(has_failed || count > 20);
+        if (config) {
+            assert_string_equal(config->viewer.key, "a-long-enough-viewer-key");
+            assert_string_equal(config->listen.allowed_origins[0], "https://b.example");
+            assert_string_equal(config->ingest.mappings[0].members[0].field, "x.y");
+        }
+        config_finish(config);
+        config_report_finish(&report);
+    }
+}
+
+static void test_every_allocation_may_fail(void **context)
+{
+    (void)context;
+    write_file("viewer.key", "a-long-enough-viewer-key", 0600);
+    write_file(
+        "gateway.yaml",
+        "listen:\n  host: 127.0.0.2\n  allowed_origins: [\"https://a.example\"]\ndefinitions:\n  dir: defs\n"
+        "viewer:\n  key_file: viewer.key\ningest:\n  mappings:\n    crm:\n      a: x.y\n",
+        0600);
+    const char *environment[] = {"SOPHIA_WEB_DIR=web", "SOPHIA_LISTEN_ALLOWED_ORIGINS=https://b.example",
+                                 NULL};
+    load_with_failures(environment, allocations_fail_all_after);
+    load_with_failures(environment, allocations_fail_one_after);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults_without_file),
+        cmocka_unit_test(test_the_file_sets_every_kind_of_value),
+        cmocka_unit_test(test_an_empty_file_is_the_defaults),
+        cmocka_unit_test(test_the_environment_wins),
+        cmocka_unit_test(test_findings_name_line_column_and_option),
+        cmocka_unit_test(test_an_alias_that_holds_itself_ends),
+        cmocka_unit_test(test_all_findings_are_told),
+        cmocka_unit_test(test_a_misspelt_variable_is_found),
+        cmocka_unit_test(test_a_missing_file_is_a_finding),
+        cmocka_unit_test(test_secrets_come_from_files),
+        cmocka_unit_test(test_secrets_that_everybody_can_read_or_guess_are_warned_about),
+        cmocka_unit_test(test_a_secret_has_one_origin),
+        cmocka_unit_test(test_secrets_are_never_told),
+        cmocka_unit_test(test_what_is_printed_can_be_read_again),
+        cmocka_unit_test(test_the_example_file_is_the_table),
+        cmocka_unit_test(test_every_line_of_the_example_can_be_brought_into_force),
+        cmocka_unit_test(test_the_documentation_holds_the_table),
+        cmocka_unit_test(test_help_names_every_option),
+        cmocka_unit_test(test_a_mapping_to_an_unknown_kpi_is_found),
+        cmocka_unit_test(test_a_reload_takes_over_what_can_change),
+        cmocka_unit_test(test_every_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
