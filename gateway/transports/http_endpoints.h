@@ -1,0 +1,43 @@
+/**
+ * What is read by plain GET: boards and their definitions, recent points, health, metrics.
+ *
+ * Everything below /api/v1/ and the health levels beyond basic need the viewer key where one is
+ * configured; /health (basic), /health/live, /health/ready and /metrics never do and name no peer.
+ * Spec: PROTOCOL.md, "HTTP".
+ */
+#ifndef SOPHIA_TRANSPORTS_HTTP_ENDPOINTS_H
+#define SOPHIA_TRANSPORTS_HTTP_ENDPOINTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "access/access.h"
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "health.h"
+#include "io/listener.h"
+#include "pipeline.h"
+
+struct http_endpoints;
+
+struct http_endpoints_options {
+    struct listener *listener;
+    struct pipeline *pipeline;
+    const struct access *access;
+    struct metrics *metrics;
+    const struct health *health;
+    const char *node;  /* name of this process */
+    const char *build; /* version */
+    bool is_demo;
+    uint32_t max_connections; /* told by the diagnostic level, as are the next two */
+    uint32_t max_viewers;
+    uint32_t heartbeat_ms;
+    struct moment (*now)(void); /* clock_moment; tests pass their own */
+};
+
+/** Adds the routes. Owns: everything in options outlives it. NULL when memory ran out. */
+struct http_endpoints *http_endpoints_create(const struct http_endpoints_options *options);
+/** After the listener is gone. NULL is allowed. */
+void http_endpoints_destroy(struct http_endpoints *endpoints);
+
+#endif

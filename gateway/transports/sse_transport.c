@@ -1,0 +1,182 @@
+/*
+ * The request is judged whole before the stream starts, so that a refusal is an
+ * ordinary HTTP answer; after that the viewer is like any other.
+ */
+#include "transports/sse_transport.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "fanout/hub.h"
+#include "protocol/viewer_message.h"
+
+struct sse_transport {
+    struct sse_transport_options options;
+    struct metric *opened;
+    struct metric *refused;
+};
+
+struct sse_viewer {
+    struct http_exchange *exchange;
+    struct viewer *viewer;
+};
+
+static bool ops_can_write(void *context)
+{
+    const struct sse_viewer *viewer = context;
+    return http_stream_can_write(viewer->exchange);
+}
+
+static enum result ops_write(void *context, const struct frame *frame)
+{
+    const struct sse_viewer *viewer = context;
+    return http_stream_write(viewer->exchange, frame->bytes, frame->length);
+}
+
+static void ops_request_writable(void *context)
+{
+    const struct sse_viewer *viewer = context;
+    http_stream_request_writable(viewer->exchange);
+}
+
+static void ops_close(void *context, enum close_reason reason)
+{
+    (void)reason; /* the error event before said it */
+    const struct sse_viewer *viewer = context;
+    http_stream_close(viewer->exchange);
+}
+
+static const struct viewer_ops viewer_ops = {
+    .can_write = ops_can_write,
+    .write = ops_write,
+    .request_writable = ops_request_writable,
+    .close = ops_close,
+};
+
+static void on_writable(void *owner)
+{
+    const struct sse_viewer *viewer = owner;
+    viewer_on_writable(viewer->viewer, clock_moment());
+}
+
+static void on_closed(void *owner)
+{
+    struct sse_viewer *viewer = owner;
+    viewer_destroy(viewer->viewer);
+    free(viewer);
+}
+
+/* Last-Event-ID, which an EventSource sends by itself, is newer than the query it repeats. */
+static bool position_of(const struct http_exchange *exchange, struct position *out_position)
+{
+    const char *text = http_header(exchange, "last-event-id");
+    if (!text || !*text) {
+        text = http_query(exchange, "position");
+    }
+    return text && position_parse(text, strlen(text), out_position) == RESULT_OK;
+}
+
+static bool quality_of(const struct http_exchange *exchange, struct viewer_quality *out_quality)
+{
+    const char *text = http_query(exchange, "max_rate");
+    *out_quality = (struct viewer_quality){.has_max_rate = false};
+    if (!text) {
+        return true;
+    }
+    char *end = NULL;
+    double rate = strtod(text, &end);
+    if (end == text || *end || !isfinite(rate) || (rate != 0 && (rate < 0.01 || rate > 100))) {
+        return false;
+    }
+    out_quality->has_max_rate = true;
+    out_quality->max_rate = rate;
+    return true;
+}
+
+static void stream_open(struct sse_transport *transport, struct http_exchange *exchange, const char *board,
+                        const struct position *position, const struct viewer_quality *quality)
+{
+    static const struct http_stream_events events = {.on_writable = on_writable, .on_closed = on_closed};
+    static const char retry[] = "retry: 1000\n\n";
+    struct sse_viewer *viewer = calloc(1, sizeof *viewer);
+    if (viewer) {
+        viewer->exchange = exchange;
+        viewer->viewer =
+            viewer_create(pipeline_hub(transport->options.pipeline), WIRE_SSE, &viewer_ops, viewer);
+    }
+    if (!viewer || !viewer->viewer) {
+        free(viewer);
+        metric_add(transport->refused, 1);
+        http_set_header(exchange, "Retry-After", "5");
+        http_problem(exchange, 503, "overloaded", "no room for another viewer");
+        return;
+    }
+    http_set_header(exchange, "Cache-Control", "no-cache");
+    http_set_header(exchange, "X-Accel-Buffering", "no");
+    if (http_stream_start(exchange, "text/event-stream", &events, viewer) != RESULT_OK) {
+        viewer_destroy(viewer->viewer);
+        free(viewer);
+        return;
+    }
+    metric_add(transport->opened, 1);
+    if (http_stream_can_write(exchange) &&
+        http_stream_write(exchange, retry, sizeof retry - 1) != RESULT_OK) {
+        return; /* on_closed follows */
+    }
+    if (pipeline_join(transport->options.pipeline, viewer->viewer, board, position, quality) != RESULT_OK) {
+        viewer_close(viewer->viewer, CLOSE_INTERNAL);
+    }
+}
+
+static void on_request(void *context, struct http_exchange *exchange)
+{
+    struct sse_transport *transport = context;
+    const char *board = http_path_part(exchange, 0);
+    struct position position;
+    struct viewer_quality quality;
+    if (access_viewer_needs_token(transport->options.access) &&
+        access_check_viewer_header(transport->options.access, http_header(exchange, "authorization")) !=
+            RESULT_OK) {
+        metric_add(transport->refused, 1);
+        http_set_header(exchange, "WWW-Authenticate", "Bearer");
+        http_problem(exchange, 401, "token_required", NULL);
+        return;
+    }
+    if (!hub_topic(pipeline_hub(transport->options.pipeline), board)) {
+        http_problem(exchange, 404, "unknown_board", NULL);
+        return;
+    }
+    if (!quality_of(exchange, &quality)) {
+        http_problem(exchange, 400, "invalid_message", "max_rate must be 0 or 0.01 to 100");
+        return;
+    }
+    bool has_position = position_of(exchange, &position);
+    stream_open(transport, exchange, board, has_position ? &position : NULL, &quality);
+}
+
+struct sse_transport *sse_transport_create(const struct sse_transport_options *options)
+{
+    static const char help[] = "Event streams, by outcome.";
+    struct sse_transport *transport = calloc(1, sizeof *transport);
+    if (!transport) {
+        return NULL;
+    }
+    transport->options = *options;
+    transport->opened = metrics_counter(options->metrics, "gw_sse_total", "result=\"opened\"", help);
+    transport->refused = metrics_counter(options->metrics, "gw_sse_total", "result=\"refused\"", help);
+    const struct http_route route = {
+        .methods = HTTP_GET,
+        .pattern = "/api/v1/dashboards/{id}/events",
+        .context = transport,
+        .on_request = on_request,
+    };
+    listener_add_http(options->listener, &route);
+    return transport;
+}
+
+void sse_transport_destroy(struct sse_transport *transport)
+{
+    free(transport);
+}
