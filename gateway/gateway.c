@@ -1,0 +1,487 @@
+/*
+ * Start:  loop, metrics -> hub, pipeline, journal -> listener and its routes -> sources -> accept.
+ * Drain:  not ready, listening socket closed, viewers told when to move -> stragglers closed -> loop stopped.
+ * Stop:   sources -> listener (closes what is left) -> transports -> pipeline -> hub -> journal -> loop.
+ *
+ * A drain ends when the last viewer has left, or at drain.grace_ms. Changes are
+ * still taken and delivered while it runs.
+ */
+#include "gateway.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "access/access.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "fanout/hub.h"
+#include "health.h"
+#include "io/listener.h"
+#include "io/loop.h"
+#include "journal/memory_journal.h"
+#include "pipeline.h"
+#include "protocol/limits.h"
+#include "sources/demo_source.h"
+#include "sources/http_ingest.h"
+#include "sources/internal_source.h"
+#include "transports/http_endpoints.h"
+#include "transports/sse_transport.h"
+#include "transports/static_files.h"
+#include "transports/ws_transport.h"
+
+enum {
+    SOURCES_MAX = 4,
+    MAX_BOARDS = 1024,
+    MAX_KPIS = 8192,
+    DRAIN_LOOK_MS = 50,       /* how often a drain looks whether everybody has left */
+    DRAIN_STRAGGLER_MS = 500, /* after the window, for those whose turn was at its very end */
+    HELLO_TIMEOUT_MS = 10000, /* PROTOCOL.md, "WebSocket" */
+    NODE_NAME_MAX = 64,
+};
+
+struct gateway {
+    struct config *config;
+    char *definitions_dir;
+    char node[NODE_NAME_MAX + 1];
+    struct loop *loop;
+    struct metrics *metrics;
+    struct hub *hub;
+    struct loop_timer *hub_timer;
+    struct pipeline *pipeline;
+    struct journal *journal;
+    struct access *access;
+    struct listener *listener;
+    struct ws_transport *ws;
+    struct sse_transport *sse;
+    struct http_endpoints *endpoints;
+    struct static_files *files;
+    struct source *sources[SOURCES_MAX];
+    size_t source_count;
+    struct health health;
+    struct loop_signal *on_term, *on_int, *on_hup;
+    struct loop_timer *drain_timer;
+    uint64_t drain_began_ms;
+    bool has_closed_stragglers;
+    struct metric *reload_failures;
+};
+
+/* Sent with every answer: the page needs nothing from elsewhere and runs no inline script. */
+static const char *const extra_headers[] = {
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; font-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'",
+    "X-Content-Type-Options: nosniff",
+    "Referrer-Policy: no-referrer",
+    "Cross-Origin-Opener-Policy: same-origin",
+    "Cross-Origin-Resource-Policy: same-origin",
+    NULL,
+};
+
+/* ---- the hub's clock ---- */
+
+static void host_wake_at(void *context, uint64_t monotonic_ms)
+{
+    struct gateway *gateway = context;
+    uint64_t now_ms = clock_monotonic_ms();
+    loop_update_now(gateway->loop); /* the timer counts from the loop's idea of now */
+    loop_timer_arm(gateway->hub_timer, monotonic_ms > now_ms ? monotonic_ms - now_ms : 0);
+}
+
+static uint64_t host_now_us(void *context)
+{
+    (void)context;
+    return clock_monotonic_us();
+}
+
+static void on_hub_due(void *context)
+{
+    const struct gateway *gateway = context;
+    hub_run(gateway->hub, clock_moment());
+}
+
+/* ---- drain ---- */
+
+static void on_drain_look(void *context)
+{
+    struct gateway *gateway = context;
+    const struct config_drain *drain = &gateway->config->drain;
+    uint64_t elapsed_ms = clock_monotonic_ms() - gateway->drain_began_ms;
+    if (hub_viewer_count(gateway->hub) == 0) {
+        log_info("drained", LOG_INT("took_ms", elapsed_ms));
+        loop_stop(gateway->loop);
+        return;
+    }
+    if (elapsed_ms >= drain->grace_ms) {
+        log_warn("drain grace is over, stopping", LOG_INT("viewers", hub_viewer_count(gateway->hub)));
+        loop_stop(gateway->loop);
+        return;
+    }
+    if (!gateway->has_closed_stragglers && elapsed_ms >= (uint64_t)drain->window_ms + DRAIN_STRAGGLER_MS) {
+        gateway->has_closed_stragglers = true;
+        log_info("closing viewers that stayed", LOG_INT("viewers", hub_viewer_count(gateway->hub)));
+        hub_close_all(gateway->hub, CLOSE_MOVED);
+    }
+    loop_timer_arm(gateway->drain_timer, DRAIN_LOOK_MS);
+}
+
+static void on_stop_signal(void *context)
+{
+    struct gateway *gateway = context;
+    if (gateway->health.is_draining) {
+        log_warn("stopped at once");
+        loop_stop(gateway->loop);
+        return;
+    }
+    const struct config_drain *drain = &gateway->config->drain;
+    log_info("draining", LOG_INT("viewers", hub_viewer_count(gateway->hub)),
+             LOG_INT("window_ms", drain->window_ms));
+    gateway->health.is_draining = true;
+    gateway->drain_began_ms = clock_monotonic_ms();
+    listener_stop_accepting(gateway->listener);
+    hub_drain(gateway->hub, drain->window_ms, drain->moved_url);
+    loop_timer_arm(gateway->drain_timer, 0);
+}
+
+/* ---- reload ---- */
+
+static void log_findings(const char *message, const struct bytes *text)
+{
+    const char *at = text->at;
+    const char *end = text->at + text->length;
+    while (at < end) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        size_t length = (size_t)((line_end ? line_end : end) - at);
+        char line[512];
+        size_t kept = length < sizeof line - 1 ? length : sizeof line - 1;
+        memcpy(line, at, kept);
+        line[kept] = '\0';
+        log_error(message, LOG_TEXT("finding", line));
+        at += length + 1;
+    }
+}
+
+static bool reload_definitions(struct gateway *gateway)
+{
+    struct catalog_report report;
+    catalog_report_init(&report);
+    struct catalog *catalog = catalog_load(gateway->definitions_dir, &report);
+    bool is_done = catalog && pipeline_set_catalog(gateway->pipeline, catalog) == RESULT_OK;
+    if (is_done) {
+        log_info("definitions reloaded", LOG_TEXT("catalog", catalog_hash(catalog)));
+    } else {
+        log_findings("definitions refused, the ones before stay", &report.text);
+    }
+    catalog_unref(catalog);
+    catalog_report_finish(&report);
+    return is_done;
+}
+
+static bool reload_options(struct gateway *gateway)
+{
+    struct config_report report;
+    config_report_init(&report);
+    struct config *fresh = config_load(gateway->config->file, environ, &report);
+    if (fresh) {
+        config_reload(gateway->config, fresh, &report);
+        log_configure(gateway->config->log.level, gateway->config->log.format);
+    } else {
+        log_findings("configuration refused, the one before stays", &report.text);
+    }
+    bool is_done = fresh != NULL;
+    log_findings("option not reloaded", &report.warnings);
+    config_finish(fresh);
+    config_report_finish(&report);
+    return is_done;
+}
+
+static void on_reload_signal(void *context)
+{
+    struct gateway *gateway = context;
+    bool is_done = reload_options(gateway);
+    if (!reload_definitions(gateway) || !is_done) {
+        metric_add(gateway->reload_failures, 1);
+    }
+}
+
+/* ---- building ---- */
+
+static bool build_core(struct gateway *gateway, struct catalog *catalog)
+{
+    const struct config *config = gateway->config;
+    const struct moment now = clock_moment();
+    const struct hub_options hub_options = {
+        .max_viewers = config->listen.max_connections,
+        .max_topics = MAX_BOARDS,
+        .heartbeat_ms = config->fanout.heartbeat_ms,
+    };
+    const struct hub_host host = {.context = gateway, .wake_at = host_wake_at, .now_us = host_now_us};
+    const struct pipeline_options pipeline_options = {
+        .max_boards = MAX_BOARDS,
+        .max_kpis = MAX_KPIS,
+        .max_fields_per_board = config->limits.fields_per_board,
+        .max_tombstones_per_board = config->limits.removed_rows_per_board,
+        .max_positions_per_board = config->limits.positions_per_board,
+        .coalesce_ms = config->fanout.flush_ms,
+        .now = clock_moment,
+    };
+    gateway->hub_timer = loop_timer_create(gateway->loop, on_hub_due, gateway);
+    gateway->hub = gateway->hub_timer ? hub_create(&hub_options, &host, gateway->metrics, now) : NULL;
+    gateway->pipeline =
+        gateway->hub ? pipeline_create(&pipeline_options, gateway->hub, gateway->metrics) : NULL;
+    if (!gateway->pipeline) {
+        return false;
+    }
+    const struct journal_host journal_host = pipeline_journal_host(gateway->pipeline);
+    gateway->journal = memory_journal_create(&journal_host, MAX_BOARDS);
+    if (!gateway->journal) {
+        return false;
+    }
+    pipeline_set_journal(gateway->pipeline, gateway->journal);
+    hub_set_identity(gateway->hub, gateway->node, GATEWAY_VERSION, config->demo.enabled);
+    return pipeline_set_catalog(gateway->pipeline, catalog) == RESULT_OK;
+}
+
+static bool build_listener(struct gateway *gateway)
+{
+    const struct config *config = gateway->config;
+    const struct access_options access_options = {
+        .viewer_key = config->viewer.key,
+        .ingest_key = config->ingest.key,
+    };
+    const struct listener_options options = {
+        .host = config->listen.host,
+        .port = config->listen.port,
+        .max_connections = config->listen.max_connections,
+        .send_buffer_bytes = config->fanout.send_buffer_bytes,
+        .ping_after_s = config->listen.ping_after_s,
+        .hang_up_after_s = config->listen.hang_up_after_s,
+        .request_timeout_s = config->listen.request_timeout_s,
+        .extra_headers = extra_headers,
+        .allowed_origins = (const char *const *)config->listen.allowed_origins,
+    };
+    gateway->access = access_create(&access_options);
+    gateway->listener = gateway->access ? listener_create(gateway->loop, gateway->metrics, &options) : NULL;
+    return gateway->listener != NULL;
+}
+
+static bool build_transports(struct gateway *gateway)
+{
+    const struct config *config = gateway->config;
+    const struct ws_transport_options ws_options = {
+        .loop = gateway->loop,
+        .listener = gateway->listener,
+        .pipeline = gateway->pipeline,
+        .access = gateway->access,
+        .metrics = gateway->metrics,
+        .hello_timeout_ms = HELLO_TIMEOUT_MS,
+    };
+    const struct sse_transport_options sse_options = {
+        .listener = gateway->listener,
+        .pipeline = gateway->pipeline,
+        .access = gateway->access,
+        .metrics = gateway->metrics,
+    };
+    const struct http_endpoints_options endpoints_options = {
+        .listener = gateway->listener,
+        .pipeline = gateway->pipeline,
+        .access = gateway->access,
+        .metrics = gateway->metrics,
+        .health = &gateway->health,
+        .node = gateway->node,
+        .build = GATEWAY_VERSION,
+        .is_demo = config->demo.enabled,
+        .max_connections = config->listen.max_connections,
+        .max_viewers = config->listen.max_connections,
+        .heartbeat_ms = config->fanout.heartbeat_ms,
+        .now = clock_moment,
+    };
+    gateway->ws = ws_transport_create(&ws_options);
+    gateway->sse = sse_transport_create(&sse_options);
+    gateway->endpoints = http_endpoints_create(&endpoints_options);
+    return gateway->ws && gateway->sse && gateway->endpoints;
+}
+
+/* A gateway without its page still serves viewers and the API. */
+static void build_page(struct gateway *gateway, const char *directory)
+{
+    gateway->files = directory ? static_files_load(directory) : NULL;
+    if (gateway->files) {
+        static_files_add_routes(gateway->files, gateway->listener);
+    } else {
+        log_warn("no web page to serve, continuing", LOG_TEXT("dir", directory));
+    }
+}
+
+static bool source_add(struct gateway *gateway, struct source *source)
+{
+    if (source) {
+        gateway->sources[gateway->source_count++] = source;
+    }
+    return source != NULL;
+}
+
+static bool build_sources(struct gateway *gateway)
+{
+    const struct config *config = gateway->config;
+    const struct http_ingest_options ingest_options = {
+        .listener = gateway->listener,
+        .pipeline = gateway->pipeline,
+        .access = gateway->access,
+        .metrics = gateway->metrics,
+        .mappings = config->ingest.mappings,
+        .mapping_count = config->ingest.mapping_count,
+        .max_outstanding = config->ingest.max_outstanding,
+    };
+    const struct internal_source_options internal_options = {
+        .loop = gateway->loop,
+        .pipeline = gateway->pipeline,
+        .metrics = gateway->metrics,
+        .health = &gateway->health,
+        .build = GATEWAY_VERSION,
+        .node = gateway->node,
+        .max_connections = config->listen.max_connections,
+        .now = clock_moment,
+    };
+    const struct demo_source_options demo_options = {
+        .loop = gateway->loop,
+        .pipeline = gateway->pipeline,
+        .metrics = gateway->metrics,
+        .seed = config->demo.seed,
+        .speed = config->demo.speed,
+        .now = clock_moment,
+    };
+    return source_add(gateway, http_ingest_create(&ingest_options)) &&
+           source_add(gateway, internal_source_create(&internal_options)) &&
+           (!config->demo.enabled || source_add(gateway, demo_source_create(&demo_options)));
+}
+
+static bool build_signals(struct gateway *gateway)
+{
+    gateway->on_term = loop_signal_create(gateway->loop, SIGTERM, on_stop_signal, gateway);
+    gateway->on_int = loop_signal_create(gateway->loop, SIGINT, on_stop_signal, gateway);
+    gateway->on_hup = loop_signal_create(gateway->loop, SIGHUP, on_reload_signal, gateway);
+    gateway->drain_timer = loop_timer_create(gateway->loop, on_drain_look, gateway);
+    return gateway->on_term && gateway->on_int && gateway->on_hup && gateway->drain_timer;
+}
+
+static void name_node(struct gateway *gateway)
+{
+    if (gateway->config->node_name) {
+        strncpy(gateway->node, gateway->config->node_name, NODE_NAME_MAX);
+    } else if (gethostname(gateway->node, NODE_NAME_MAX) != 0) {
+        strncpy(gateway->node, "gateway", NODE_NAME_MAX);
+    }
+}
+
+static bool build(struct gateway *gateway, struct catalog *catalog, const char *definitions_dir)
+{
+    gateway->definitions_dir = strdup(definitions_dir);
+    gateway->loop = loop_create();
+    gateway->metrics = metrics_create();
+    if (!gateway->definitions_dir || !gateway->loop || !gateway->metrics) {
+        return false;
+    }
+    gateway->reload_failures = metrics_counter(gateway->metrics, "gw_reload_failures_total", NULL,
+                                               "Reloads that were refused whole.");
+    return build_core(gateway, catalog) && build_listener(gateway) && build_transports(gateway) &&
+           build_sources(gateway) && build_signals(gateway);
+}
+
+struct gateway *gateway_create(struct config *config, struct catalog *catalog, const char *definitions_dir)
+{
+    struct gateway *gateway = calloc(1, sizeof *gateway);
+    if (!gateway) {
+        config_finish(config);
+        return NULL;
+    }
+    gateway->config = config;
+    name_node(gateway);
+    if (!build(gateway, catalog, definitions_dir)) {
+        log_error("gateway could not be built");
+        gateway_destroy(gateway);
+        return NULL;
+    }
+    build_page(gateway, config->web_dir);
+    return gateway;
+}
+
+/* ---- running ---- */
+
+/* What the sources say of their own doors is theirs to say. */
+static void warn_about_door(const struct gateway *gateway)
+{
+    if (!access_viewer_needs_token(gateway->access) && !listener_is_loopback(gateway->listener)) {
+        log_warn("no viewer key is configured: whoever reaches this address may read every board");
+    }
+}
+
+bool gateway_run(struct gateway *gateway)
+{
+    for (size_t i = 0; i < gateway->source_count; i++) {
+        struct source *source = gateway->sources[i];
+        if (source->ops->start(source) != RESULT_OK) {
+            log_error("source could not start", LOG_TEXT("source", source->ops->name));
+            return false;
+        }
+    }
+    if (listener_start(gateway->listener) != RESULT_OK) {
+        return false;
+    }
+    gateway->health.is_listening = true;
+    warn_about_door(gateway);
+    log_info("listening", LOG_TEXT("host", gateway->config->listen.host),
+             LOG_INT("port", listener_port(gateway->listener)), LOG_TEXT("node", gateway->node),
+             LOG_TEXT("version", GATEWAY_VERSION),
+             LOG_TEXT("catalog", catalog_hash(pipeline_catalog(gateway->pipeline))));
+    loop_run(gateway->loop);
+    log_info("stopping");
+    return true;
+}
+
+static void sources_stop(struct gateway *gateway)
+{
+    for (size_t i = gateway->source_count; i > 0; i--) {
+        gateway->sources[i - 1]->ops->stop(gateway->sources[i - 1]);
+    }
+}
+
+static void sources_destroy(struct gateway *gateway)
+{
+    for (size_t i = gateway->source_count; i > 0; i--) {
+        gateway->sources[i - 1]->ops->destroy(gateway->sources[i - 1]);
+    }
+}
+
+void gateway_destroy(struct gateway *gateway)
+{
+    if (!gateway) {
+        return;
+    }
+    sources_stop(gateway);
+    listener_destroy(gateway->listener);
+    sources_destroy(gateway);
+    ws_transport_destroy(gateway->ws);
+    sse_transport_destroy(gateway->sse);
+    http_endpoints_destroy(gateway->endpoints);
+    static_files_destroy(gateway->files);
+    access_destroy(gateway->access);
+    pipeline_destroy(gateway->pipeline);
+    hub_destroy(gateway->hub);
+    journal_destroy(gateway->journal);
+    loop_timer_destroy(gateway->hub_timer);
+    loop_timer_destroy(gateway->drain_timer);
+    loop_signal_destroy(gateway->on_term);
+    loop_signal_destroy(gateway->on_int);
+    loop_signal_destroy(gateway->on_hup);
+    if (gateway->loop) {
+        loop_destroy(gateway->loop);
+    }
+    metrics_destroy(gateway->metrics);
+    config_finish(gateway->config);
+    free(gateway->definitions_dir);
+    free(gateway);
+}

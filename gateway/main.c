@@ -1,0 +1,144 @@
+/*
+ * The command line, the configuration, the definitions; then the gateway runs.
+ *
+ * Exit codes: 0 a clean stop, 1 could not start, 2 wrong command line, configuration or definitions.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "catalog/catalog.h"
+#include "command_line.h"
+#include "config.h"
+#include "gateway.h"
+
+enum { EXIT_WRONG_INPUT = 2 };
+
+static void print_text(FILE *out, const struct bytes *text)
+{
+    if (text->length > 0) {
+        fwrite(text->at, 1, text->length, out);
+    }
+}
+
+/* Directories that were not configured are the ones that came with the gateway. */
+static bool directories_fill_in(struct config *config)
+{
+    if (!config->definitions_dir) {
+        config->definitions_dir = shipped_directory("definitions", "deploy/definitions");
+    }
+    if (!config->web_dir) {
+        config->web_dir = shipped_directory("web", "web/dist");
+    }
+    if (!config->definitions_dir) {
+        fprintf(stderr, "definitions.dir: not set, and no definitions are beside the binary\n");
+    }
+    return config->definitions_dir != NULL;
+}
+
+static struct config *configuration_load(const struct command_line *line)
+{
+    struct config_report report;
+    config_report_init(&report);
+    struct config *config = config_load(line->config_path, environ, &report);
+    print_text(stderr, &report.text);
+    print_text(stderr, &report.warnings);
+    config_report_finish(&report);
+    if (config && !directories_fill_in(config)) {
+        config_finish(config);
+        config = NULL;
+    }
+    return config;
+}
+
+static struct catalog *definitions_load(const struct config *config)
+{
+    struct catalog_report report;
+    struct config_report findings;
+    catalog_report_init(&report);
+    config_report_init(&findings);
+    struct catalog *catalog = catalog_load(config->definitions_dir, &report);
+    print_text(stderr, &report.text);
+    if (catalog && !config_check_mappings(config, catalog, &findings)) {
+        print_text(stderr, &findings.text);
+        catalog_unref(catalog);
+        catalog = NULL;
+    }
+    catalog_report_finish(&report);
+    config_report_finish(&findings);
+    return catalog;
+}
+
+static int run(struct config *config, struct catalog *catalog)
+{
+    log_configure(config->log.level, config->log.format);
+    signal(SIGPIPE, SIG_IGN); /* a peer that hangs up is an error code, not a death */
+    char *definitions_dir = strdup(config->definitions_dir);
+    struct gateway *gateway = definitions_dir ? gateway_create(config, catalog, definitions_dir) : NULL;
+    if (!definitions_dir) {
+        config_finish(config);
+    }
+    bool is_clean = gateway && gateway_run(gateway);
+    gateway_destroy(gateway);
+    free(definitions_dir);
+    return is_clean ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int check_or_run(const struct command_line *line)
+{
+    struct config *config = configuration_load(line);
+    if (!config) {
+        return EXIT_WRONG_INPUT;
+    }
+    if (line->command == COMMAND_PRINT_CONFIG) {
+        bool is_printed = config_print(config, stdout);
+        config_finish(config);
+        return is_printed ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
+    struct catalog *catalog = definitions_load(config);
+    if (!catalog) {
+        config_finish(config);
+        return EXIT_WRONG_INPUT;
+    }
+    int code = EXIT_SUCCESS;
+    if (line->command == COMMAND_CHECK_CONFIG) {
+        printf("ok: %zu boards, %zu KPIs, catalogue %s\n", catalog_board_count(catalog),
+               catalog_kpi_count(catalog), catalog_hash(catalog));
+        config_finish(config);
+    } else {
+        code = run(config, catalog);
+    }
+    catalog_unref(catalog);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct command_line line;
+    if (!command_line_parse(argc, argv, &line)) {
+        return EXIT_WRONG_INPUT;
+    }
+    bool is_printed = true;
+    switch (line.command) {
+    case COMMAND_VERSION:
+        is_printed = printf("sophia-gateway %s\n", GATEWAY_VERSION) > 0;
+        break;
+    case COMMAND_HELP:
+        is_printed = fputs(COMMAND_LINE_HELP, stdout) >= 0 && config_print_help(stdout);
+        break;
+    case COMMAND_PRINT_EXAMPLE:
+        is_printed = config_print_example(stdout);
+        break;
+    case COMMAND_PRINT_OPTIONS:
+        is_printed = config_print_table(stdout);
+        break;
+    case COMMAND_RUN:
+    case COMMAND_CHECK_CONFIG:
+    case COMMAND_PRINT_CONFIG:
+        return check_or_run(&line);
+    }
+    return is_printed ? EXIT_SUCCESS : EXIT_FAILURE;
+}
