@@ -1,0 +1,81 @@
+// Turns protocol/vectors/, the shipped definitions and the broken configurations into one corpus directory per
+// fuzz harness.
+// usage: node seed.mjs SOURCE_ROOT CORPUS_DIR [STAMP_FILE]
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const [root, corpus, stamp] = process.argv.slice(2);
+if (!root || !corpus) {
+  console.error('usage: node seed.mjs SOURCE_ROOT CORPUS_DIR [STAMP_FILE]');
+  process.exit(2);
+}
+
+const vectors = join(root, 'protocol', 'vectors');
+const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'));
+const cases = (name) => readJson(join(vectors, `${name}.json`)).cases;
+
+function messages(kind) {
+  const folder = join(vectors, kind);
+  return readdirSync(folder).filter((file) => file.endsWith('.json')).sort().map((file) => {
+    const vector = readJson(join(folder, file));
+    return vector.hex === undefined ? vector.text : Buffer.from(vector.hex, 'hex');
+  });
+}
+
+/** Every file below a folder whose name ends so. */
+function files(folder, ending) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) {
+      return files(path, ending);
+    }
+    return entry.name.endsWith(ending) ? [readFileSync(path)] : [];
+  });
+}
+
+/** A KPI definition and changes for it, a line each. */
+function definitions() {
+  const folder = join(root, 'deploy', 'definitions', 'kpis');
+  return readdirSync(folder).flatMap((file) => readJson(join(folder, file)).kpis).map((kpi) => [
+    kpi,
+    { field: kpi.id, value: 12.5, target: 10, base: 11, version: 3 },
+    { field: kpi.id, num: 3, den: 4, as_of: '2026-11-21T10:00:00Z' },
+    { field: `${kpi.id}#row`, value: Object.fromEntries((kpi.columns ?? kpi.parts ?? []).map(({ key }) => [key, '1'])) },
+  ].map((line) => JSON.stringify(line)).join('\n'));
+}
+
+const head = (...lines) => `${lines.join('\r\n')}\r\n\r\n`;
+const requests = [
+  head('GET / HTTP/1.1', 'Host: a'),
+  head('GET /api/v1/dashboards/executive/events?max_rate=2&position=%20 HTTP/1.1', 'Host: a', 'Last-Event-ID: x'),
+  head('POST /api/v1/data-flow/ingest HTTP/1.1', 'Host: a', 'Content-Type: application/json', 'Content-Length: 12'),
+  head('GET /ws HTTP/1.1', 'Host: a', 'Connection: keep-alive, Upgrade', 'Upgrade: websocket',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Protocol: kpi.v1'),
+  head('POST / HTTP/1.1', 'Host: a', 'Transfer-Encoding: chunked', 'Content-Length: 5'),
+  head('GET /../%2e%2e/etc HTTP/1.0', 'A: 1'),
+];
+
+const seeds = {
+  catalog: definitions(),
+  config: [...files(join(root, 'deploy'), '.yaml'), ...files(join(root, 'tests', 'check_config', 'cases'), '.yaml')],
+  request: requests,
+  viewer_message: messages('viewer'),
+  change: messages('change'),
+  position: cases('positions').map(({ text }) => text),
+  decimal_time: [
+    ...cases('times').map(({ text }) => text),
+    ...cases('decimals').map(({ value }) => value).filter((value) => typeof value !== 'object').map(String),
+  ],
+  error_message: messages('viewer'),
+};
+
+for (const [harness, inputs] of Object.entries(seeds)) {
+  const folder = join(corpus, harness);
+  mkdirSync(folder, { recursive: true });
+  inputs.forEach((input, index) => {
+    writeFileSync(join(folder, `seed-${String(index).padStart(3, '0')}`), input);
+  });
+}
+if (stamp) {
+  writeFileSync(stamp, '');
+}
