@@ -1,0 +1,353 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { backoffMs, Connection } from '../../web/client/connection.js';
+import { Store } from '../../web/client/store.js';
+import {
+    EPOCH, FakeClock, fakeSockets, heartbeat, position, snapshot, subscribed, update, welcome,
+} from './support/fakes.mjs';
+
+/** A connection with a real store behind it, fake everything else. */
+function linked(options = {}) {
+    const clock = new FakeClock();
+    const { FakeSocket, opened, newest } = fakeSockets();
+    const store = new Store({ now: clock.now });
+    const states = [];
+    const errors = [];
+    const connection = new Connection({
+        url: 'wss://gateway.example/ws', client: 'test', WebSocketClass: FakeSocket, clock, random: () => 0.5,
+        positionOf: (board) => store.positionOf(board), onMessage: (message) => store.receive(message),
+        onState: (state) => states.push(state.name), onBoardError: (board, error) => errors.push([board, error.code]), ...options,
+    });
+    return { clock, opened, newest, store, states, errors, connection };
+}
+
+/** Up to live on the executive board at offset 10. */
+function live(options) {
+    const link = linked(options);
+    link.connection.watch('executive');
+    link.connection.start();
+    link.newest().accept();
+    link.newest().say(welcome(link.clock));
+    link.newest().say(subscribed('snapshot'));
+    link.newest().say(snapshot(10, { 'exec.a': { rev: 10, v: 1 } }));
+    return link;
+}
+
+/** A heartbeat every 5 s for a while, as a healthy gateway sends them. */
+function beatFor(link, seconds) {
+    for (let i = 0; i < seconds; i += 5) {
+        link.clock.advance(5000);
+        link.newest().say(heartbeat(10));
+    }
+}
+
+test('back-off is full jitter under a ceiling that doubles from 0.5 to 30 seconds', () => {
+    const ceilings = [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000];
+    ceilings.forEach((ceiling, i) => {
+        assert.equal(backoffMs(i + 1, () => 0), 0);
+        assert.equal(backoffMs(i + 1, () => 0.5), ceiling / 2);
+        assert.ok(backoffMs(i + 1, () => 0.999999) < ceiling);
+    });
+    assert.equal(backoffMs(1000, () => 0.5), 15000);
+});
+
+test('hello goes first, subscribe right behind it, and no token is in the address', () => {
+    const link = linked({ token: 'secret' });
+    link.connection.watch('executive');
+    link.connection.start();
+    const socket = link.newest();
+    assert.equal(socket.protocol, 'kpi.v1');
+    assert.equal(socket.url, 'wss://gateway.example/ws');
+    socket.accept();
+    assert.deepEqual(socket.sent.map(({ type }) => type), ['hello', 'subscribe']);
+    assert.equal(socket.sent[0].token, 'secret');
+    assert.equal(socket.sent[1].position, undefined);
+});
+
+test('it is catching up until every board is whole, then live', () => {
+    assert.equal(linked().connection.state.name, 'connecting');
+    const link = live();
+    assert.deepEqual(link.states.filter((name, i, all) => name !== all[i - 1]), ['catching_up', 'live']);
+    link.connection.watch('competitive');
+    assert.equal(link.connection.state.name, 'catching_up');
+    link.newest().say(subscribed('whole', 'competitive'));
+    assert.equal(link.connection.state.name, 'live');
+});
+
+test('a lost link is opened again with the position held', () => {
+    const link = live();
+    link.newest().say(update(10, 12, { 'exec.a': { rev: 12, v: 2 } }, { nonce: '0badcafe' }));
+    link.newest().end(1006);
+    assert.equal(link.connection.state.name, 'reconnecting');
+    assert.equal(link.connection.state.attempt, 1);
+    assert.equal(link.connection.state.retryAt, link.clock.now() + 250);
+    link.clock.advance(250);
+    assert.equal(link.opened.length, 2);
+    link.newest().accept();
+    assert.equal(link.newest().sentOf('subscribe')[0].position, `${EPOCH}.12.0badcafe`);
+    link.newest().say(welcome(link.clock));
+    link.newest().say(subscribed('whole'));
+    assert.equal(link.connection.state.name, 'live');
+});
+
+test('attempts go on for ever, and a good connection starts the back-off anew', () => {
+    const link = linked();
+    link.connection.start();
+    const fail = (code) => {
+        link.newest().end(code);
+        link.clock.advance(link.connection.state.retryAt - link.clock.now());
+    };
+    for (let i = 0; i < 12; i++) {
+        fail(1006);
+    }
+    assert.equal(link.opened.length, 13);
+    link.newest().accept();
+    link.newest().say(welcome(link.clock));
+    fail(1011);
+    assert.equal(link.connection.state.attempt, 13, 'a connection that failed at once was no good connection');
+    link.newest().accept();
+    link.newest().say(welcome(link.clock));
+    beatFor(link, 15);
+    link.newest().end(1006);
+    assert.equal(link.connection.state.attempt, 1);
+});
+
+test('a handshake that never ends is given up after ten seconds', () => {
+    const link = linked();
+    link.connection.start();
+    link.clock.advance(10000);
+    assert.equal(link.connection.state.name, 'connecting');
+    link.clock.advance(1250);
+    assert.equal(link.opened.length, 2);
+});
+
+test('a handshake that is never answered is given up, whatever else is said', () => {
+    const link = linked();
+    link.connection.watch('executive');
+    link.connection.start();
+    link.newest().accept();
+    for (let i = 0; i < 12; i++) {
+        link.clock.advance(1000);
+        link.opened[0].say(heartbeat(10));
+    }
+    assert.ok(link.opened[0].isClosed);
+});
+
+test('a board that never comes is asked for on a new connection, unless nobody looks', () => {
+    for (const [isHidden, isGivenUp] of [[false, true], [true, false]]) {
+        const link = live();
+        link.connection.setHidden(isHidden);
+        link.connection.watch('competitive');
+        beatFor(link, 40);
+        assert.equal(link.opened[0].isClosed, isGivenUp);
+    }
+});
+
+test('silence is delayed at 1.5 and dead at 2.5 heartbeats', () => {
+    const link = live();
+    link.clock.advance(7000);
+    assert.equal(link.connection.state.name, 'live');
+    link.clock.advance(2000);
+    assert.equal(link.connection.state.name, 'delayed');
+    const socket = link.newest();
+    link.clock.advance(3000);
+    assert.equal(link.connection.state.name, 'delayed');
+    link.clock.advance(1000);
+    assert.equal(link.connection.state.name, 'reconnecting');
+    assert.ok(socket.isClosed);
+});
+
+test('what a dead socket says afterwards is not heard', () => {
+    const link = live();
+    const socket = link.newest();
+    link.clock.advance(13000);
+    socket.say(update(10, 11, { 'exec.a': { rev: 11, v: 99 } }));
+    assert.equal(link.store.board('executive').entry('exec.a').value.v, 1);
+});
+
+test('a page that was frozen asks before it gives up a link that may be well', () => {
+    const link = live();
+    link.clock.freeze(3600000);
+    assert.equal(link.opened.length, 1);
+    const { sent } = link.newest();
+    assert.equal(sent.at(-1).type, 'ping');
+    link.newest().say(update(10, 40, { 'exec.a': { rev: 40, v: 7 } }));
+    link.clock.advance(2000);
+    assert.equal(link.connection.state.name, 'live');
+    assert.equal(link.opened.length, 1);
+});
+
+test('a page that was frozen gives up when the answer does not come', () => {
+    const link = live();
+    link.clock.freeze(3600000);
+    link.clock.advance(7000);
+    assert.notEqual(link.connection.state.name, 'live');
+    assert.ok(link.opened[0].isClosed);
+});
+
+test('a clock that is set back does not look like silence', () => {
+    const link = live();
+    link.clock.time -= 7200000;
+    link.connection.clock.timers.forEach((timer) => { timer.at -= 7200000; });
+    beatFor(link, 20);
+    assert.equal(link.connection.state.name, 'live');
+});
+
+test('moved: the old connection serves until the given moment, the new one resumes', () => {
+    const link = live();
+    link.newest().say({ type: 'moved', reconnect_in_ms: 3000, url: 'wss://other.example/ws' });
+    assert.equal(link.connection.state.name, 'moved');
+    link.newest().say(update(10, 11, { 'exec.a': { rev: 11, v: 5 } }));
+    assert.equal(link.store.board('executive').entry('exec.a').value.v, 5);
+    link.clock.advance(2999);
+    assert.equal(link.opened.length, 1);
+    link.clock.advance(1);
+    assert.equal(link.newest().url, 'wss://other.example/ws');
+    assert.ok(link.opened[0].isClosed);
+    link.newest().accept();
+    assert.equal(link.newest().sentOf('subscribe')[0].position, `${EPOCH}.11.9f3a2b1c`);
+});
+
+test('moved to an address that fails comes home with the next try', () => {
+    const link = live();
+    link.newest().say({ type: 'moved', reconnect_in_ms: 10, url: 'wss://other.example/ws' });
+    link.clock.advance(10);
+    link.newest().end(1006);
+    link.clock.advance(500);
+    assert.equal(link.newest().url, 'wss://gateway.example/ws');
+});
+
+test('moved never leads from wss to ws, nor to another kind of address', () => {
+    for (const url of ['ws://other.example/ws', 'javascript:alert(1)', 'https://other.example/']) {
+        const link = live();
+        link.newest().say({ type: 'moved', reconnect_in_ms: 10, url });
+        link.clock.advance(10);
+        assert.equal(link.newest().url, 'wss://gateway.example/ws', url);
+    }
+});
+
+test('a straggler closed with 4400 goes at once, with jitter, where it was told', () => {
+    const link = live();
+    link.newest().say({ type: 'moved', reconnect_in_ms: 60000, url: 'wss://other.example/ws' });
+    link.newest().end(4400);
+    assert.equal(link.connection.state.attempt, 0);
+    link.clock.advance(250);
+    assert.equal(link.newest().url, 'wss://other.example/ws');
+});
+
+for (const [code, kind] of [[1003, 'stop'], [1007, 'stop'], [1009, 'stop'], [4000, 'stop'], [4004, 'stop'], [4100, 'token'], [4101, 'token'], [4102, 'token']]) {
+    test(`close ${code} is explained and not retried`, () => {
+        const link = live();
+        link.newest().end(code);
+        assert.equal(link.connection.state.name, 'refused');
+        assert.equal(link.connection.state.kind, kind);
+        assert.match(link.connection.state.text, /\w/);
+        link.clock.advance(3600000);
+        assert.equal(link.opened.length, 1);
+        link.connection.setToken('new');
+        link.newest().accept();
+        assert.equal(link.newest().sentOf('hello')[0].token, 'new');
+    });
+}
+
+test('a gap asks again with the position, and ignores what is still in flight', () => {
+    const link = live();
+    const socket = link.newest();
+    socket.say(update(12, 13, { 'exec.a': { rev: 13, v: 3 } }));
+    assert.equal(link.connection.state.name, 'catching_up');
+    assert.equal(socket.sentOf('subscribe').at(-1).position, `${EPOCH}.10.9f3a2b1c`);
+    socket.say(update(13, 14, { 'exec.a': { rev: 14, v: 4 } }));
+    assert.equal(socket.sentOf('subscribe').length, 2, 'an update of the old subscription is no new gap');
+    socket.say(subscribed('update'));
+    socket.say(update(10, 14, { 'exec.a': { rev: 14, v: 4 } }));
+    assert.equal(link.store.board('executive').entry('exec.a').value.v, 4);
+    assert.equal(link.connection.state.name, 'live');
+});
+
+test('a gap in the answer itself gives the position up', () => {
+    const link = live();
+    const socket = link.newest();
+    socket.say(update(12, 13));
+    socket.say(subscribed('update'));
+    socket.say(update(12, 14));
+    assert.equal(socket.sentOf('subscribe').at(-1).position, undefined);
+});
+
+test('a heartbeat of another history asks for everything, one that holds back says delayed', () => {
+    const link = live();
+    const socket = link.newest();
+    socket.say(heartbeat(15));
+    assert.equal(link.connection.state.name, 'delayed');
+    assert.deepEqual(link.store.positionOf('executive'), position(10), 'a heartbeat never moves the position');
+    socket.say(heartbeat(10));
+    assert.equal(link.connection.state.name, 'live');
+    socket.say(heartbeat(10, { nonce: '00000000' }));
+    assert.equal(link.connection.state.name, 'catching_up');
+    assert.equal(socket.sentOf('subscribe').at(-1).position, undefined);
+});
+
+test('a refused board keeps the connection and the other boards', () => {
+    const link = live();
+    link.connection.watch('marketing');
+    link.newest().say({ type: 'error', code: 4200, name: 'unknown_board', message: 'There is no such board.', retry: false, board: 'marketing' });
+    assert.deepEqual(link.errors, [['marketing', 4200]]);
+    assert.equal(link.connection.state.name, 'live');
+    assert.equal(link.opened.length, 1);
+});
+
+test('a hidden page says so, for each board, and asks how things are when it is seen again', () => {
+    const link = live();
+    const socket = link.newest();
+    link.connection.setHidden(true);
+    assert.deepEqual(socket.sentOf('quality'), [{ type: 'quality', board: 'executive', hidden: true }]);
+    const pings = socket.sentOf('ping').length;
+    link.connection.setHidden(false);
+    assert.deepEqual(socket.sentOf('quality').at(-1), { type: 'quality', board: 'executive', hidden: false });
+    assert.equal(socket.sentOf('ping').length, pings + 1);
+});
+
+test('a page in the back/forward cache holds no connection, and resumes when it is shown', () => {
+    const link = live();
+    link.connection.sleep();
+    assert.equal(link.opened[0].closedWith, 1000);
+    link.clock.advance(600000);
+    assert.equal(link.opened.length, 1);
+    link.connection.wake();
+    link.newest().accept();
+    assert.equal(link.newest().sentOf('subscribe')[0].position, `${EPOCH}.10.9f3a2b1c`);
+});
+
+test('a network that comes back is tried at once', () => {
+    const link = live();
+    link.connection.setOnline(false);
+    link.newest().end(1006);
+    assert.equal(link.connection.state.name, 'offline');
+    link.connection.setOnline(true);
+    assert.equal(link.opened.length, 2);
+});
+
+test('switching boards keeps the connection', () => {
+    const link = live();
+    link.connection.watch('competitive');
+    link.connection.unwatch('executive');
+    assert.equal(link.opened.length, 1);
+    assert.deepEqual(link.newest().sentOf('unsubscribe'), [{ type: 'unsubscribe', board: 'executive' }]);
+    link.connection.watch('executive');
+    assert.equal(link.newest().sentOf('subscribe').at(-1).position, `${EPOCH}.10.9f3a2b1c`);
+});
+
+test('round trips are measured by ping and pong', () => {
+    const link = live();
+    const ping = link.newest().sentOf('ping')[0];
+    link.clock.advance(40);
+    link.newest().say({ type: 'pong', clock: ping.clock, now: link.clock.now() });
+    assert.equal(link.connection.state.roundTripMs, 40);
+});
+
+test('unknown message types are ignored, and a gateway that speaks nonsense is left', () => {
+    const link = live();
+    link.newest().say({ type: 'weather', board: 'executive' });
+    assert.equal(link.connection.state.name, 'live');
+    link.newest().say('[]');
+    assert.equal(link.connection.state.name, 'reconnecting');
+});
