@@ -11,7 +11,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
-#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,7 +220,7 @@ static void free_list(char **list)
 static void wipe_secret(char *secret)
 {
     if (secret) {
-        OPENSSL_cleanse(secret, strlen(secret));
+        explicit_bzero(secret, strlen(secret));
         free(secret);
     }
 }
@@ -612,7 +611,7 @@ static void read_secret_file(struct loading *loading, const char *key_name, cons
         content[--length] = '\0';
     }
     loading_set_text(loading, key_index, content, origin);
-    OPENSSL_cleanse(content, length);
+    explicit_bzero(content, length);
     free(content);
 }
 
