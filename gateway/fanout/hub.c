@@ -41,9 +41,10 @@ static bool hub_metrics_register(struct hub_metrics *m, struct metrics *metrics)
     m->slow = metrics_counter(metrics, "gw_slow_total", NULL,
                               "Times a viewer could not take bytes when it was due some.");
     m->flushes = metrics_counter(metrics, "gw_flushes_total", NULL, "Flushes of a board to its viewers.");
-    m->push_seconds = metrics_histogram(metrics, "gw_push_seconds", NULL,
-                                        "From a change being accepted to the last write of its flush.",
-                                        METRICS_LATENCY_BOUNDS, METRICS_LATENCY_BOUND_COUNT);
+    m->push_seconds = metrics_histogram(
+        metrics, "gw_push_seconds", NULL,
+        "From the end of a flush window (for critical KPIs: from the change) to the last write of its flush.",
+        METRICS_LATENCY_BOUNDS, METRICS_LATENCY_BOUND_COUNT);
     m->resync_first = metrics_counter(metrics, "gw_resync_total", "reason=\"first\"", resyncs);
     m->resync_unknown = metrics_counter(metrics, "gw_resync_total", "reason=\"unknown_position\"", resyncs);
     m->resync_reset = metrics_counter(metrics, "gw_resync_total", "reason=\"new_epoch\"", resyncs);
@@ -235,8 +236,9 @@ static void topic_make_urgent(struct hub *hub, struct topic *topic)
 
 void hub_board_changed(struct hub *hub, struct topic *topic, uint32_t coalesce_ms, struct moment now)
 {
-    if (topic->pending_since_us == 0) {
-        topic->pending_since_us = hub->host.now_us(hub->host.context);
+    uint64_t promised_us = hub->host.now_us(hub->host.context) + (uint64_t)coalesce_ms * 1000;
+    if (topic->promised_us == 0 || promised_us < topic->promised_us) {
+        topic->promised_us = promised_us;
     }
     if (!list_is_empty(&topic->urgent)) {
         return;
@@ -281,10 +283,11 @@ static void topic_flush(struct topic *topic, struct moment now)
         }
     }
     metric_add(hub->metrics.flushes, 1);
-    if (topic->pending_since_us != 0) {
-        uint64_t took_us = hub->host.now_us(hub->host.context) - topic->pending_since_us;
-        metric_observe(hub->metrics.push_seconds, (double)took_us / 1e6);
-        topic->pending_since_us = 0;
+    if (topic->promised_us != 0) {
+        uint64_t now_us = hub->host.now_us(hub->host.context);
+        uint64_t late_us = now_us > topic->promised_us ? now_us - topic->promised_us : 0;
+        metric_observe(hub->metrics.push_seconds, (double)late_us / 1e6);
+        topic->promised_us = 0;
     }
 }
 

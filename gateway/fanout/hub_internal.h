@@ -60,10 +60,10 @@ struct topic {
     struct encoder_cache cache;
     struct list_node subscriptions; /* struct subscription.in_topic */
     uint32_t subscription_count;
-    struct wheel_entry flush;  /* armed while changes gather */
-    uint64_t flushed;          /* viewers at or beyond this offset are at the head */
-    uint64_t flush_from;       /* where the newest flush began: its shared frame starts here */
-    uint64_t pending_since_us; /* oldest change not flushed yet; 0 = none */
+    struct wheel_entry flush; /* armed while changes gather */
+    uint64_t flushed;         /* viewers at or beyond this offset are at the head */
+    uint64_t flush_from;      /* where the newest flush began: its shared frame starts here */
+    uint64_t promised_us;     /* when the changes that gather should leave; 0 = none gather */
 };
 
 struct hub_metrics {

@@ -129,6 +129,30 @@ static void test_changes_gather_for_the_most_urgent_window(void **state)
     fixture_close(&f);
 }
 
+/* A window is granted, not suffered: only what comes after its end is delay. */
+static void test_push_delay_counts_from_the_end_of_the_window(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open(&f);
+    const struct metric *push = metrics_find(f.loop.metrics, "gw_push_seconds", NULL);
+    assert_non_null(push);
+    struct metric_buckets before;
+    metric_buckets(push, &before);
+    live_board_set(&f.live, "k.a", "{\"v\":2}", 250);
+    fake_loop_pass(&f.loop, 260);
+    struct metric_buckets on_time;
+    metric_buckets(push, &on_time);
+    assert_true(metric_buckets_quantile(&on_time, &before, 1.0) <= 0.005); /* one tick of the wheel */
+    live_board_set(&f.live, "k.a", "{\"v\":3}", 0);
+    f.loop.now.monotonic_ms += 400; /* the loop was busy elsewhere */
+    fake_loop_turn(&f.loop);
+    struct metric_buckets late;
+    metric_buckets(push, &late);
+    assert_true(metric_buckets_quantile(&late, &on_time, 1.0) >= 0.25);
+    fixture_close(&f);
+}
+
 static void test_a_window_that_begins_after_a_long_silence_is_kept(void **state)
 {
     (void)state;
@@ -1117,6 +1141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_change_is_encoded_once_for_all_viewers_and_both_wire_forms),
         cmocka_unit_test(test_changes_gather_for_the_most_urgent_window),
+        cmocka_unit_test(test_push_delay_counts_from_the_end_of_the_window),
         cmocka_unit_test(test_a_window_that_begins_after_a_long_silence_is_kept),
         cmocka_unit_test(test_an_update_says_when_its_oldest_change_was_accepted),
         cmocka_unit_test(test_a_slow_viewer_gets_one_merged_update_with_the_latest_values),
