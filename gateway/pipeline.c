@@ -17,34 +17,13 @@
 
 #include "base/list.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "catalog/points.h"
+#include "pipeline_internal.h"
 #include "protocol/limits.h"
-#include "state/board.h"
-#include "state/history.h"
 
 enum {
     ARENA_MAX_BYTES = 32 * 1024 * 1024, /* wire text of one submission: 1,000 items on a few boards each */
     STAGED_MAX = INGEST_ITEMS_MAX * 8,
-};
-
-/* What must be remembered per KPI beside its value. */
-struct kpi_memory {
-    struct threshold_memory threshold;
-    int32_t new_rows; /* rows of a table that the submission being judged adds, less those it removes */
-};
-
-struct pipeline {
-    struct pipeline_options options;
-    struct hub *hub;
-    struct journal *journal;
-    struct catalog *catalog;
-    struct history *history;
-    struct map memories; /* KPI id -> struct kpi_memory */
-    struct metric *changes[RESULT_COUNT];
-    struct metric *marked_invalid;
-    struct metric *damaged;
-    struct metric *reloads;
 };
 
 /* One wire text for one board. */
@@ -121,7 +100,7 @@ struct pipeline *pipeline_create(const struct pipeline_options *options, struct 
     return pipeline;
 }
 
-static void board_retire(struct pipeline *pipeline, struct topic *topic)
+void pipeline_retire_board(struct pipeline *pipeline, struct topic *topic)
 {
     struct board *board = topic_board(topic);
     hub_remove_topic(pipeline->hub, topic);
@@ -136,7 +115,7 @@ void pipeline_destroy(struct pipeline *pipeline)
     for (size_t i = 0; pipeline->catalog && i < catalog_board_count(pipeline->catalog); i++) {
         struct topic *topic = hub_topic(pipeline->hub, catalog_board_at(pipeline->catalog, i)->id);
         if (topic) {
-            board_retire(pipeline, topic);
+            pipeline_retire_board(pipeline, topic);
         }
     }
     encoder_set_history(hub_encoder(pipeline->hub), NULL, NULL);
@@ -412,8 +391,7 @@ static struct staged *stage(struct submission *submission)
     return staged;
 }
 
-/* The board to compare with: the first that shows the KPI; all hold the same. */
-static struct board *first_board(const struct pipeline *pipeline, const struct kpi *kpi)
+struct board *pipeline_first_board(const struct pipeline *pipeline, const struct kpi *kpi)
 {
     struct topic *topic = kpi->board_count ? hub_topic(pipeline->hub, kpi->boards[0]->id) : NULL;
     return topic ? topic_board(topic) : NULL;
@@ -440,7 +418,7 @@ static bool candidate_init(struct candidate *candidate, const struct submission 
     candidate->item = index;
     candidate->kpi = kpi;
     candidate->change = change;
-    candidate->board = first_board(submission->pipeline, kpi);
+    candidate->board = pipeline_first_board(submission->pipeline, kpi);
     candidate->field_length = (size_t)length;
     candidate->value_at = 0;
     candidate->value_length = 0;
@@ -577,7 +555,8 @@ static void history_feed(struct pipeline *pipeline, const struct kpi *kpi, const
     (void)kpi_points_each(kpi, change, history_take,
                           &target); /* passed over points are gaps in a sparkline */
     char text[POINT_TEXT_MAX];
-    size_t length = value->has_number ? kpi_number_print(kpi, value->number, text) : 0;
+    bool is_amount = value->has_number && kpi->type != KPI_STATE; /* a state's number is its level */
+    size_t length = is_amount ? kpi_number_print(kpi, value->number, text) : 0;
     if (length > 0 && value->state == VALUE_OK) {
         history_take(&target, value->as_of_ms, text, length);
     }
@@ -601,31 +580,45 @@ static bool is_news(const struct submission *submission, const struct candidate 
            memcmp(known, submission->arena.at + candidate->value_at, length) != 0;
 }
 
-/* The last good value, or none, marked invalid. Refused rows that do not exist leave no trace. */
-static void stage_invalid(struct submission *submission, struct candidate *candidate, const char *why)
+/* The last good value, or none, in another state: v and as_of stay. */
+static enum result value_remark(struct submission *submission, struct candidate *candidate,
+                                enum value_state state, const char *why)
 {
-    struct pipeline *pipeline = submission->pipeline;
     char last[VALUE_MAX_BYTES];
     size_t length = 0;
     const char *text = text_so_far(submission, candidate, &length);
-    if (!text && kpi_has_rows(candidate->kpi)) {
-        return;
-    }
     if (text) {
         assert(length <= sizeof last);
         memcpy(last, text, length); /* it may lie in the arena, which is appended to */
     }
     candidate->value_at = submission->arena.length;
-    if (value_mark(text ? last : NULL, length, VALUE_INVALID, why, pipeline->options.now().wall_ms,
-                   &submission->arena) != RESULT_OK ||
-        value_close(submission, candidate) != RESULT_OK || !is_news(submission, candidate)) {
+    enum result result = value_mark(text ? last : NULL, length, state, why,
+                                    submission->pipeline->options.now().wall_ms, &submission->arena);
+    return result == RESULT_OK ? value_close(submission, candidate) : result;
+}
+
+/* Refused rows that do not exist leave no trace. */
+static void stage_invalid(struct submission *submission, struct candidate *candidate, const char *why)
+{
+    if (kpi_has_rows(candidate->kpi) && !is_there(submission, candidate)) {
+        return;
+    }
+    if (value_remark(submission, candidate, VALUE_INVALID, why) != RESULT_OK ||
+        !is_news(submission, candidate)) {
         return;
     }
     candidate->item = (size_t)NO_ITEM; /* the item keeps its refusal */
     candidate->is_mark = true;
     if (stage_on_boards(submission, candidate) == RESULT_OK) {
-        metric_add(pipeline->marked_invalid, 1);
+        metric_add(submission->pipeline->marked_invalid, 1);
     }
+}
+
+/* The producer says that what it last sent no longer holds, and has nothing newer. */
+static bool is_remark(const struct change *change)
+{
+    bool has_value = change->value || change->has_ratio;
+    return !has_value && (change->state == VALUE_INVALID || change->state == VALUE_UNREACHABLE);
 }
 
 /* Admit the value and stage it. */
@@ -641,8 +634,13 @@ static enum result value_judge(struct submission *submission, struct candidate *
     if (result != RESULT_OK) {
         return result;
     }
-    level_append(pipeline, kpi, &value, now.monotonic_ms, &submission->arena);
-    result = value_close(submission, candidate);
+    if (is_remark(candidate->change) && is_there(submission, candidate)) {
+        submission->arena.length = candidate->value_at;
+        result = value_remark(submission, candidate, candidate->change->state, candidate->change->reason);
+    } else {
+        level_append(pipeline, kpi, &value, now.monotonic_ms, &submission->arena);
+        result = value_close(submission, candidate);
+    }
     if (result != RESULT_OK) {
         return result;
     }
@@ -821,269 +819,6 @@ static void print_history(void *context, const char *board, struct bytes *out)
     bytes_append_byte(out, '}');
 }
 
-/* ---- definitions ---- */
-
-static enum row_rule row_rule_of(const struct kpi *kpi)
-{
-    switch (kpi->type) {
-    case KPI_TABLE:
-        return ROWS_TABLE;
-    case KPI_FEED:
-        return ROWS_FEED;
-    case KPI_SERIES:
-        return ROWS_SERIES;
-    default:
-        return ROWS_NONE;
-    }
-}
-
-static enum result board_define(struct pipeline *pipeline, struct board *board,
-                                const struct board_definition *definition)
-{
-    for (size_t i = 0; i < definition->kpi_count; i++) {
-        const struct kpi *kpi = definition->kpis[i];
-        enum result result = RESULT_OK;
-        if (kpi_has_rows(kpi)) {
-            result = board_set_rows(board, kpi->id, row_rule_of(kpi), kpi->cap);
-        }
-        if (result == RESULT_OK && kpi->history_points > 0) {
-            result = history_define(pipeline->history, kpi->id, kpi->history_points, kpi->history_step_ms);
-        }
-        if (result != RESULT_OK) {
-            return result;
-        }
-    }
-    return RESULT_OK;
-}
-
-static struct board *board_found(struct pipeline *pipeline, const char *id)
-{
-    struct position at;
-    if (journal_open(pipeline->journal, id, &at) != RESULT_OK) {
-        return NULL;
-    }
-    const struct board_options options = {
-        .max_fields = pipeline->options.max_fields_per_board,
-        .max_tombstones = pipeline->options.max_tombstones_per_board,
-        .max_positions = pipeline->options.max_positions_per_board,
-    };
-    struct board *board = board_create(id, &options, at);
-    if (board && !hub_add_topic(pipeline->hub, board)) {
-        board_destroy(board);
-        board = NULL;
-    }
-    return board;
-}
-
-/* What a reload does to the fields of one board: one transaction, with text of its own. */
-struct rewrite {
-    struct pipeline *pipeline;
-    char board[BOARD_ID_MAX_BYTES + 1];
-    struct journal_item *items; /* owned; field and value of one item are one allocation */
-    size_t count, capacity;
-    bool has_failed; /* memory ran out: some fields are missing from it */
-};
-
-/* value NULL: the field goes. */
-static void rewrite_add(struct rewrite *rewrite, const struct overlay_entry *entry, const char *value,
-                        size_t value_length, uint64_t version)
-{
-    if (rewrite->count == rewrite->capacity) {
-        size_t capacity = rewrite->capacity ? rewrite->capacity * 2 : 64;
-        struct journal_item *grown = realloc(rewrite->items, capacity * sizeof *grown);
-        if (!grown) {
-            rewrite->has_failed = true;
-            return;
-        }
-        rewrite->items = grown;
-        rewrite->capacity = capacity;
-    }
-    char *text = malloc(entry->field_length + value_length + 1);
-    if (!text) {
-        rewrite->has_failed = true;
-        return;
-    }
-    memcpy(text, entry->field, entry->field_length);
-    if (value) {
-        memcpy(text + entry->field_length, value, value_length);
-    }
-    rewrite->items[rewrite->count++] = (struct journal_item){
-        .field = text,
-        .field_length = entry->field_length,
-        .value = value ? text + entry->field_length : NULL,
-        .value_length = value_length,
-        .has_version = value != NULL,
-        .version = version,
-    };
-}
-
-static void on_rewrite_done(void *context, struct journal_item *items, size_t count)
-{
-    struct rewrite *rewrite = context;
-    struct topic *topic = hub_topic(rewrite->pipeline->hub, rewrite->board);
-    for (size_t i = 0; i < count; i++) {
-        if (topic && !items[i].value && items[i].outcome == RESULT_OK) {
-            /* No producer removed it: if its KPI returns, any version is news. */
-            board_set_version(topic_board(topic), items[i].field, items[i].field_length, 0);
-        }
-        rewrite->has_failed = rewrite->has_failed || items[i].outcome != RESULT_OK;
-        free((char *)(uintptr_t)items[i].field);
-    }
-    if (rewrite->has_failed) {
-        log_error("board not wholly adapted to new definitions", LOG_TEXT("board", rewrite->board));
-    }
-    free(rewrite->items);
-    free(rewrite);
-}
-
-static bool is_shown_on(const struct kpi *kpi, const char *board)
-{
-    for (size_t i = 0; i < kpi->board_count; i++) {
-        if (strcmp(kpi->boards[i]->id, board) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A KPI that another board showed already starts here with what is known of it. */
-static void rewrite_fill(struct rewrite *rewrite, const struct kpi *kpi, const struct kpi *before)
-{
-    if (!before || before->type != kpi->type || is_shown_on(before, rewrite->board)) {
-        return;
-    }
-    const struct board *from = first_board(rewrite->pipeline, before);
-    const void *cursor = NULL;
-    struct overlay_entry entry;
-    while (from && board_next_field(from, &cursor, &entry)) {
-        uint64_t version = 0;
-        if (catalog_kpi_of_field(rewrite->pipeline->catalog, entry.field) == kpi &&
-            board_version(from, entry.field, entry.field_length, &version)) {
-            rewrite_add(rewrite, &entry, entry.value, entry.value_length, version);
-        }
-    }
-}
-
-/* Fields whose KPI has left this board go away on every screen. */
-static void rewrite_prune(struct rewrite *rewrite, const struct board *board)
-{
-    const void *cursor = NULL;
-    struct overlay_entry entry;
-    while (board_next_field(board, &cursor, &entry)) {
-        const struct kpi *kpi = catalog_kpi_of_field(rewrite->pipeline->catalog, entry.field);
-        if (!kpi || !is_shown_on(kpi, rewrite->board)) {
-            rewrite_add(rewrite, &entry, NULL, 0, 0);
-        }
-    }
-}
-
-/* old is the catalogue before; all boards still hold what they showed under it. */
-static struct rewrite *rewrite_create(struct pipeline *pipeline, const struct board_definition *definition,
-                                      const struct catalog *old)
-{
-    struct rewrite *rewrite = calloc(1, sizeof *rewrite);
-    if (!rewrite) {
-        log_error("board not adapted to new definitions", LOG_TEXT("board", definition->id));
-        return NULL;
-    }
-    rewrite->pipeline = pipeline;
-    snprintf(rewrite->board, sizeof rewrite->board, "%s", definition->id);
-    rewrite_prune(rewrite, topic_board(hub_topic(pipeline->hub, definition->id)));
-    for (size_t i = 0; i < definition->kpi_count; i++) {
-        const struct kpi *kpi = definition->kpis[i];
-        rewrite_fill(rewrite, kpi, catalog_kpi(old, kpi->id, strlen(kpi->id)));
-    }
-    return rewrite;
-}
-
-static void rewrite_submit(struct rewrite *rewrite)
-{
-    if (rewrite->count > 0) {
-        journal_submit(rewrite->pipeline->journal, rewrite->board, rewrite->items, rewrite->count,
-                       on_rewrite_done, rewrite);
-    } else {
-        on_rewrite_done(rewrite, rewrite->items, 0);
-    }
-}
-
-/* Every rewrite is drawn up before the first is submitted: a KPI may move from one board to another. */
-static void boards_adapt(struct pipeline *pipeline, const struct catalog *old)
-{
-    size_t count = catalog_board_count(pipeline->catalog);
-    struct rewrite **rewrites = calloc(count ? count : 1, sizeof *rewrites);
-    if (!rewrites) {
-        log_error("boards not adapted to new definitions");
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        rewrites[i] = rewrite_create(pipeline, catalog_board_at(pipeline->catalog, i), old);
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (rewrites[i]) {
-            rewrite_submit(rewrites[i]);
-        }
-    }
-    free(rewrites);
-}
-
-/* Boards founded for a catalogue that did not come into force. */
-static void boards_withdraw(struct pipeline *pipeline, const struct catalog *refused)
-{
-    for (size_t i = 0; i < catalog_board_count(refused); i++) {
-        const char *id = catalog_board_at(refused, i)->id;
-        struct topic *topic = hub_topic(pipeline->hub, id);
-        if (topic && !(pipeline->catalog && catalog_board(pipeline->catalog, id))) {
-            board_retire(pipeline, topic);
-        }
-    }
-}
-
-static void boards_retire(struct pipeline *pipeline, const struct catalog *old)
-{
-    for (size_t i = 0; old && i < catalog_board_count(old); i++) {
-        const char *id = catalog_board_at(old, i)->id;
-        struct topic *topic = hub_topic(pipeline->hub, id);
-        if (topic && !catalog_board(pipeline->catalog, id)) {
-            board_retire(pipeline, topic);
-        }
-    }
-    for (size_t i = 0; old && i < catalog_kpi_count(old); i++) {
-        const char *id = catalog_kpi_at(old, i)->id;
-        const struct kpi *kpi = catalog_kpi(pipeline->catalog, id, strlen(id));
-        if (!kpi || kpi->history_points == 0) {
-            history_drop(pipeline->history, id);
-        }
-        if (!kpi) {
-            free(map_remove(&pipeline->memories, id, strlen(id)));
-        }
-    }
-}
-
-enum result pipeline_set_catalog(struct pipeline *pipeline, struct catalog *catalog)
-{
-    /* First everything that can fail. */
-    for (size_t i = 0; i < catalog_board_count(catalog); i++) {
-        const struct board_definition *definition = catalog_board_at(catalog, i);
-        struct topic *topic = hub_topic(pipeline->hub, definition->id);
-        struct board *board = topic ? topic_board(topic) : board_found(pipeline, definition->id);
-        enum result result = board ? board_define(pipeline, board, definition) : RESULT_NO_MEMORY;
-        if (result != RESULT_OK) {
-            boards_withdraw(pipeline, catalog);
-            return result;
-        }
-    }
-    struct catalog *old = pipeline->catalog;
-    pipeline->catalog = catalog_ref(catalog);
-    if (old) {
-        boards_adapt(pipeline, old);
-    }
-    boards_retire(pipeline, old);
-    catalog_unref(old);
-    metric_add(pipeline->reloads, 1);
-    hub_set_catalog(pipeline->hub, catalog_hash(catalog), pipeline->options.now());
-    return RESULT_OK;
-}
-
 /* ---- ages ---- */
 
 static bool source_is_up(const struct pipeline *pipeline, const char *name)
@@ -1132,7 +867,7 @@ void pipeline_each_age(const struct pipeline *pipeline,
 {
     for (size_t i = 0; i < catalog_kpi_count(pipeline->catalog); i++) {
         const struct kpi *kpi = catalog_kpi_at(pipeline->catalog, i);
-        const struct board *board = first_board(pipeline, kpi);
+        const struct board *board = pipeline_first_board(pipeline, kpi);
         if (!board || strcmp(kpi->source_kind, "internal") == 0) {
             continue;
         }

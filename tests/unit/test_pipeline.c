@@ -401,6 +401,20 @@ static void test_a_refused_value_marks_the_last_good_one_until_the_next(void **s
     fixture_close(&f);
 }
 
+static void test_a_source_that_loses_its_value_keeps_the_last_on_the_screen(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open(&f);
+    submit(&f, "[" CHANGE("s.total", "7") "]", "ok");
+    submit(&f, "[{\"field\":\"s.total\",\"state\":\"unreachable\",\"reason\":\"link down\"}]", "ok");
+    assert_string_equal(value_of(&f, "main", "s.total"),
+                        "{\"as_of\":1000,\"state\":\"unreachable\",\"reason\":\"link down\",\"v\":7}");
+    submit(&f, "[" CHANGE("s.total", "null") "]", "ok"); /* no data is no data: nothing is kept */
+    assert_null(strstr(value_of(&f, "main", "s.total"), "\"v\":"));
+    fixture_close(&f);
+}
+
 static void test_a_refused_value_marks_the_good_one_of_its_own_submission(void **state)
 {
     (void)state;
@@ -1023,6 +1037,7 @@ int main(void)
         cmocka_unit_test(test_one_submission_is_one_frame_per_board),
         cmocka_unit_test(test_the_most_urgent_kpi_decides_how_long_changes_gather),
         cmocka_unit_test(test_a_refused_value_marks_the_last_good_one_until_the_next),
+        cmocka_unit_test(test_a_source_that_loses_its_value_keeps_the_last_on_the_screen),
         cmocka_unit_test(test_a_refused_value_marks_the_good_one_of_its_own_submission),
         cmocka_unit_test(test_a_refused_change_may_be_sent_again_when_its_cause_is_cured),
         cmocka_unit_test(test_levels_are_part_of_the_value),

@@ -1,0 +1,276 @@
+/*
+ * Definitions come into force: boards appear, change and go. Everything that
+ * can fail comes first; then every board is adapted in one transaction of its
+ * own: fields whose KPI has left it are removed, KPIs that another board showed
+ * already start with what is known of them.
+ */
+#include "pipeline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "pipeline_internal.h"
+#include "protocol/limits.h"
+
+static enum row_rule row_rule_of(const struct kpi *kpi)
+{
+    switch (kpi->type) {
+    case KPI_TABLE:
+        return ROWS_TABLE;
+    case KPI_FEED:
+        return ROWS_FEED;
+    case KPI_SERIES:
+        return ROWS_SERIES;
+    default:
+        return ROWS_NONE;
+    }
+}
+
+static enum result board_define(struct pipeline *pipeline, struct board *board,
+                                const struct board_definition *definition)
+{
+    for (size_t i = 0; i < definition->kpi_count; i++) {
+        const struct kpi *kpi = definition->kpis[i];
+        enum result result = RESULT_OK;
+        if (kpi_has_rows(kpi)) {
+            result = board_set_rows(board, kpi->id, row_rule_of(kpi), kpi->cap);
+        }
+        if (result == RESULT_OK && kpi->history_points > 0) {
+            result = history_define(pipeline->history, kpi->id, kpi->history_points, kpi->history_step_ms);
+        }
+        if (result != RESULT_OK) {
+            return result;
+        }
+    }
+    return RESULT_OK;
+}
+
+static struct board *board_found(struct pipeline *pipeline, const char *id)
+{
+    struct position at;
+    if (journal_open(pipeline->journal, id, &at) != RESULT_OK) {
+        return NULL;
+    }
+    const struct board_options options = {
+        .max_fields = pipeline->options.max_fields_per_board,
+        .max_tombstones = pipeline->options.max_tombstones_per_board,
+        .max_positions = pipeline->options.max_positions_per_board,
+    };
+    struct board *board = board_create(id, &options, at);
+    if (board && !hub_add_topic(pipeline->hub, board)) {
+        board_destroy(board);
+        board = NULL;
+    }
+    return board;
+}
+
+/* What a reload does to the fields of one board: one transaction, with text of its own. */
+struct rewrite {
+    struct pipeline *pipeline;
+    char board[BOARD_ID_MAX_BYTES + 1];
+    struct journal_item *items; /* owned; field and value of one item are one allocation */
+    size_t count, capacity;
+    bool has_failed; /* memory ran out: some fields are missing from it */
+};
+
+/* value NULL: the field goes. */
+static void rewrite_add(struct rewrite *rewrite, const struct overlay_entry *entry, const char *value,
+                        size_t value_length, uint64_t version)
+{
+    if (rewrite->count == rewrite->capacity) {
+        size_t capacity = rewrite->capacity ? rewrite->capacity * 2 : 64;
+        struct journal_item *grown = realloc(rewrite->items, capacity * sizeof *grown);
+        if (!grown) {
+            rewrite->has_failed = true;
+            return;
+        }
+        rewrite->items = grown;
+        rewrite->capacity = capacity;
+    }
+    char *text = malloc(entry->field_length + value_length + 1);
+    if (!text) {
+        rewrite->has_failed = true;
+        return;
+    }
+    memcpy(text, entry->field, entry->field_length);
+    if (value) {
+        memcpy(text + entry->field_length, value, value_length);
+    }
+    rewrite->items[rewrite->count++] = (struct journal_item){
+        .field = text,
+        .field_length = entry->field_length,
+        .value = value ? text + entry->field_length : NULL,
+        .value_length = value_length,
+        .has_version = value != NULL,
+        .version = version,
+    };
+}
+
+static void on_rewrite_done(void *context, struct journal_item *items, size_t count)
+{
+    struct rewrite *rewrite = context;
+    struct topic *topic = hub_topic(rewrite->pipeline->hub, rewrite->board);
+    for (size_t i = 0; i < count; i++) {
+        if (topic && !items[i].value && items[i].outcome == RESULT_OK) {
+            /* No producer removed it: if its KPI returns, any version is news. */
+            board_set_version(topic_board(topic), items[i].field, items[i].field_length, 0);
+        }
+        rewrite->has_failed = rewrite->has_failed || items[i].outcome != RESULT_OK;
+        free((char *)(uintptr_t)items[i].field);
+    }
+    if (rewrite->has_failed) {
+        log_error("board not wholly adapted to new definitions", LOG_TEXT("board", rewrite->board));
+    }
+    free(rewrite->items);
+    free(rewrite);
+}
+
+static bool is_shown_on(const struct kpi *kpi, const char *board)
+{
+    for (size_t i = 0; i < kpi->board_count; i++) {
+        if (strcmp(kpi->boards[i]->id, board) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A KPI that another board showed already starts here with what is known of it. */
+static void rewrite_fill(struct rewrite *rewrite, const struct kpi *kpi, const struct kpi *before)
+{
+    if (!before || before->type != kpi->type || is_shown_on(before, rewrite->board)) {
+        return;
+    }
+    const struct board *from = pipeline_first_board(rewrite->pipeline, before);
+    const void *cursor = NULL;
+    struct overlay_entry entry;
+    while (from && board_next_field(from, &cursor, &entry)) {
+        uint64_t version = 0;
+        if (catalog_kpi_of_field(rewrite->pipeline->catalog, entry.field) == kpi &&
+            board_version(from, entry.field, entry.field_length, &version)) {
+            rewrite_add(rewrite, &entry, entry.value, entry.value_length, version);
+        }
+    }
+}
+
+/* Fields whose KPI has left this board go away on every screen. */
+static void rewrite_prune(struct rewrite *rewrite, const struct board *board)
+{
+    const void *cursor = NULL;
+    struct overlay_entry entry;
+    while (board_next_field(board, &cursor, &entry)) {
+        const struct kpi *kpi = catalog_kpi_of_field(rewrite->pipeline->catalog, entry.field);
+        if (!kpi || !is_shown_on(kpi, rewrite->board)) {
+            rewrite_add(rewrite, &entry, NULL, 0, 0);
+        }
+    }
+}
+
+/* old is the catalogue before; all boards still hold what they showed under it. */
+static struct rewrite *rewrite_create(struct pipeline *pipeline, const struct board_definition *definition,
+                                      const struct catalog *old)
+{
+    struct rewrite *rewrite = calloc(1, sizeof *rewrite);
+    if (!rewrite) {
+        log_error("board not adapted to new definitions", LOG_TEXT("board", definition->id));
+        return NULL;
+    }
+    rewrite->pipeline = pipeline;
+    snprintf(rewrite->board, sizeof rewrite->board, "%s", definition->id);
+    rewrite_prune(rewrite, topic_board(hub_topic(pipeline->hub, definition->id)));
+    for (size_t i = 0; i < definition->kpi_count; i++) {
+        const struct kpi *kpi = definition->kpis[i];
+        rewrite_fill(rewrite, kpi, catalog_kpi(old, kpi->id, strlen(kpi->id)));
+    }
+    return rewrite;
+}
+
+static void rewrite_submit(struct rewrite *rewrite)
+{
+    if (rewrite->count > 0) {
+        journal_submit(rewrite->pipeline->journal, rewrite->board, rewrite->items, rewrite->count,
+                       on_rewrite_done, rewrite);
+    } else {
+        on_rewrite_done(rewrite, rewrite->items, 0);
+    }
+}
+
+/* Every rewrite is drawn up before the first is submitted: a KPI may move from one board to another. */
+static void boards_adapt(struct pipeline *pipeline, const struct catalog *old)
+{
+    size_t count = catalog_board_count(pipeline->catalog);
+    struct rewrite **rewrites = calloc(count ? count : 1, sizeof *rewrites);
+    if (!rewrites) {
+        log_error("boards not adapted to new definitions");
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        rewrites[i] = rewrite_create(pipeline, catalog_board_at(pipeline->catalog, i), old);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (rewrites[i]) {
+            rewrite_submit(rewrites[i]);
+        }
+    }
+    free(rewrites);
+}
+
+/* Boards founded for a catalogue that did not come into force. */
+static void boards_withdraw(struct pipeline *pipeline, const struct catalog *refused)
+{
+    for (size_t i = 0; i < catalog_board_count(refused); i++) {
+        const char *id = catalog_board_at(refused, i)->id;
+        struct topic *topic = hub_topic(pipeline->hub, id);
+        if (topic && !(pipeline->catalog && catalog_board(pipeline->catalog, id))) {
+            pipeline_retire_board(pipeline, topic);
+        }
+    }
+}
+
+static void boards_retire(struct pipeline *pipeline, const struct catalog *old)
+{
+    for (size_t i = 0; old && i < catalog_board_count(old); i++) {
+        const char *id = catalog_board_at(old, i)->id;
+        struct topic *topic = hub_topic(pipeline->hub, id);
+        if (topic && !catalog_board(pipeline->catalog, id)) {
+            pipeline_retire_board(pipeline, topic);
+        }
+    }
+    for (size_t i = 0; old && i < catalog_kpi_count(old); i++) {
+        const char *id = catalog_kpi_at(old, i)->id;
+        const struct kpi *kpi = catalog_kpi(pipeline->catalog, id, strlen(id));
+        if (!kpi || kpi->history_points == 0) {
+            history_drop(pipeline->history, id);
+        }
+        if (!kpi) {
+            free(map_remove(&pipeline->memories, id, strlen(id)));
+        }
+    }
+}
+
+enum result pipeline_set_catalog(struct pipeline *pipeline, struct catalog *catalog)
+{
+    /* First everything that can fail. */
+    for (size_t i = 0; i < catalog_board_count(catalog); i++) {
+        const struct board_definition *definition = catalog_board_at(catalog, i);
+        struct topic *topic = hub_topic(pipeline->hub, definition->id);
+        struct board *board = topic ? topic_board(topic) : board_found(pipeline, definition->id);
+        enum result result = board ? board_define(pipeline, board, definition) : RESULT_NO_MEMORY;
+        if (result != RESULT_OK) {
+            boards_withdraw(pipeline, catalog);
+            return result;
+        }
+    }
+    struct catalog *old = pipeline->catalog;
+    pipeline->catalog = catalog_ref(catalog);
+    if (old) {
+        boards_adapt(pipeline, old);
+    }
+    boards_retire(pipeline, old);
+    catalog_unref(old);
+    metric_add(pipeline->reloads, 1);
+    hub_set_catalog(pipeline->hub, catalog_hash(catalog), pipeline->options.now());
+    return RESULT_OK;
+}
