@@ -1,5 +1,5 @@
 /**
- * What pipeline.c and pipeline_definitions.c share. Nobody else includes this.
+ * What the pipeline_*.c files share. Nobody else includes this.
  */
 #ifndef SOPHIA_PIPELINE_INTERNAL_H
 #define SOPHIA_PIPELINE_INTERNAL_H
