@@ -250,12 +250,21 @@ static void drop_message(struct ws *ws)
     ws->in_message = false;
 }
 
+/** The owner counts it, and may close by itself; the second close is none. */
+static void refuse_message(struct ws *ws, enum close_reason reason)
+{
+    if (ws->route->on_refused != NULL) {
+        ws->route->on_refused(ws->owner, reason);
+    }
+    ws_close(ws, reason);
+}
+
 static bool keep_piece(struct ws *ws, const char *piece, size_t length)
 {
     if (ws->message == NULL) {
         ws->message = malloc(sizeof *ws->message);
         if (ws->message == NULL) {
-            ws_close(ws, CLOSE_OVERLOADED);
+            refuse_message(ws, CLOSE_OVERLOADED);
             return false;
         }
         bytes_init(ws->message, ws->route->message_max_bytes);
@@ -263,7 +272,7 @@ static bool keep_piece(struct ws *ws, const char *piece, size_t length)
     bytes_append(ws->message, piece, length);
     if (bytes_failed(ws->message)) {
         bool is_over_cap = length > ws->message->cap - ws->message->length;
-        ws_close(ws, is_over_cap ? CLOSE_TOO_BIG : CLOSE_OVERLOADED);
+        refuse_message(ws, is_over_cap ? CLOSE_TOO_BIG : CLOSE_OVERLOADED);
         return false;
     }
     return true;
@@ -290,14 +299,14 @@ static void receive(struct ws *ws, const char *piece, size_t length)
     }
     ws->last_seen_ms = loop_now_ms(ws->listener->loop);
     if (lws_frame_is_binary(ws->wsi)) {
-        ws_close(ws, CLOSE_UNSUPPORTED_DATA);
+        refuse_message(ws, CLOSE_UNSUPPORTED_DATA);
         return;
     }
     bool is_first = !ws->in_message;
     bool is_final = lws_is_final_fragment(ws->wsi) != 0;
     ws->in_message = true;
     if (lws_remaining_packet_payload(ws->wsi) == 0 && ++ws->fragments > ws->route->fragments_max) {
-        ws_close(ws, CLOSE_TOO_BIG);
+        refuse_message(ws, CLOSE_TOO_BIG);
     } else if (is_first && is_final && length <= ws->route->message_max_bytes) {
         deliver(ws, piece, length);
     } else if (keep_piece(ws, piece, length) && is_final) {

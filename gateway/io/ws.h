@@ -33,6 +33,8 @@ struct ws_route {
     void *(*on_open)(void *context, struct ws *ws, const char *peer_address);
     /** One whole text message; text is not NUL-terminated and lives during the call. */
     void (*on_message)(void *owner, const char *text, size_t length);
+    /** What came cannot become a message (too big, binary); the connection is closed with this reason. NULL: nobody counts. */
+    void (*on_refused)(void *owner, enum close_reason reason);
     /** Bytes may be written again; called only after ws_request_writable(). */
     void (*on_writable)(void *owner);
     /** The connection is gone; ws is invalid after this returns. Exactly once per on_open that returned an owner. */

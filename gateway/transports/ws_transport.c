@@ -304,6 +304,11 @@ static void on_message(void *owner, const char *text, size_t length)
     viewer_message_finish(&message);
 }
 
+static void on_refused(void *owner, enum close_reason reason)
+{
+    refuse(owner, reason, NULL, NULL);
+}
+
 static void *on_open(void *context, struct ws *ws, const char *peer_address)
 {
     (void)peer_address;
@@ -402,6 +407,7 @@ struct ws_transport *ws_transport_create(const struct ws_transport_options *opti
         .context = transport,
         .on_open = on_open,
         .on_message = on_message,
+        .on_refused = on_refused,
         .on_writable = on_writable,
         .on_closed = on_closed,
     };
