@@ -88,8 +88,8 @@ export class Gateway {
         return this.records().filter((record) => record.message === message);
     }
 
-    get(path_, options) {
-        return request(this.port, path_, options);
+    get(target, options) {
+        return request(this.port, target, options);
     }
 
     /** Posts changes and resolves with the answer's JSON; the status must be 200. */
