@@ -202,7 +202,8 @@ test('with a viewer key, only its bearer may watch', async () => {
     good.say({ type: 'refresh', token: 'wrong' });
     assert.equal(await good.closed(), 4101);
     for (const path of ['/api/v1/dashboards', '/api/v1/dashboards/alpha', '/api/v1/dashboards/alpha/definition',
-        '/api/v1/dashboards/alpha/events', '/api/v1/kpis/test.count/history', '/api/v1/data-flow/health', '/api/v1/data-flow/metrics', '/health?level=detailed']) {
+        '/api/v1/dashboards/alpha/events', '/api/v1/kpis/test.count/history', '/api/v1/data-flow/health',
+        '/api/v1/data-flow/metrics', '/health?level=detailed']) {
         assert.equal((await own.get(path)).status, 401, path);
         assert.equal((await own.get(path, { headers: { authorization: 'Bearer wrong' } })).status, 401, path);
     }

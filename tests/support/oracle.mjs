@@ -8,9 +8,9 @@ import { boards as testBoards, kpis as testKpis } from './definitions.mjs';
 const kpiOf = (field) => field.split('#')[0];
 const money = (value) => (typeof value === 'string' && /^-?\d+$/.test(value) ? `${value}.00` : value);
 
-/** What a viewer shows of a value: the members that the producer decides. */
-function essence({ rev, v, as_of: asOf, state, num, den, ver, reason }) {
-    const all = { rev, v, as_of: asOf, state: state ?? 'ok', num, den, ver, reason };
+/** The members of a value that the producer and the order decide; levels and reasons have tests of their own. */
+function essence({ rev, v, as_of: asOf, state, num, den, ver }) {
+    const all = { rev, v, as_of: asOf, state: state ?? 'ok', num, den, ver };
     return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
