@@ -37,9 +37,9 @@ enum {
     SOURCES_MAX = 4,
     MAX_BOARDS = 1024,
     MAX_KPIS = 8192,
-    DRAIN_LOOK_MS = 50,       /* how often a drain looks whether everybody has left */
-    DRAIN_STRAGGLER_MS = 500, /* after the window, for those whose turn was at its very end */
-    HELLO_TIMEOUT_MS = 10000, /* PROTOCOL.md, "WebSocket" */
+    DRAIN_LOOK_MS = 50,                     /* how often a drain looks whether everybody has left */
+    DRAIN_STRAGGLER_MS = 500,               /* after the window, for those whose turn was at its very end */
+    HELLO_TIMEOUT_MS = 10000,               /* PROTOCOL.md, "WebSocket" */
     NODE_NAME_MAX = 64,
 };
 
@@ -225,6 +225,7 @@ static bool build_core(struct gateway *gateway, struct catalog *catalog)
         .max_fields_per_board = config->limits.fields_per_board,
         .max_tombstones_per_board = config->limits.removed_rows_per_board,
         .max_positions_per_board = config->limits.positions_per_board,
+        .max_text_bytes_per_board = BOARD_TEXT_MAX_BYTES,
         .coalesce_ms = config->fanout.flush_ms,
         .now = clock_moment,
     };

@@ -32,8 +32,9 @@ struct pipeline_options {
     size_t max_fields_per_board;
     size_t max_tombstones_per_board;
     size_t max_positions_per_board;
-    uint32_t coalesce_ms;       /* for KPIs that define none */
-    struct moment (*now)(void); /* clock_moment; tests pass their own */
+    size_t max_text_bytes_per_board; /* beyond it values may only shrink: a snapshot must stay encodable */
+    uint32_t coalesce_ms;            /* for KPIs that define none */
+    struct moment (*now)(void);      /* clock_moment; tests pass their own */
 };
 
 /** Owns: hub and metrics outlive the pipeline. NULL when memory ran out. */

@@ -464,6 +464,24 @@ static bool is_remark(const struct change *change)
     return !has_value && (change->state == VALUE_INVALID || change->state == VALUE_UNREACHABLE);
 }
 
+/* Would the value make a board larger than a snapshot can be? One submission may overshoot by its own size. */
+static bool is_over_budget(const struct submission *submission, const struct candidate *candidate)
+{
+    size_t before = 0;
+    (void)text_so_far(submission, candidate, &before); /* no text: 0 bytes */
+    if (candidate->value_length <= before) {
+        return false;
+    }
+    for (size_t i = 0; i < candidate->kpi->board_count; i++) {
+        struct topic *topic = hub_topic(submission->pipeline->hub, candidate->kpi->boards[i]->id);
+        if (topic && board_text_bytes(topic_board(topic)) + candidate->value_length - before >
+                         submission->pipeline->options.max_text_bytes_per_board) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Admit the value and stage it. */
 static enum result value_judge(struct submission *submission, struct candidate *candidate, char *detail)
 {
@@ -483,6 +501,10 @@ static enum result value_judge(struct submission *submission, struct candidate *
     } else {
         level_append(pipeline, kpi, &value, now.monotonic_ms, &submission->arena);
         result = value_close(submission, candidate);
+    }
+    if (result == RESULT_OK && is_over_budget(submission, candidate)) {
+        snprintf(detail, REASON_MAX_BYTES + 1, "the board is at its limit of bytes");
+        result = RESULT_FULL;
     }
     if (result != RESULT_OK) {
         return result;

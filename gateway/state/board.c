@@ -54,6 +54,7 @@ struct board {
     struct list_node changed;
     struct list_node tombstones;
     size_t live_count;
+    size_t text_bytes; /* names and values of live fields */
     size_t tombstone_count;
     uint64_t floor;
     struct known_position *positions; /* ring, owned, grows by doubling up to options.max_positions */
@@ -144,6 +145,7 @@ static void field_forget(struct board *board, struct board_field *field)
     list_remove(&field->row);
     if (field->value) {
         board->live_count--;
+        board->text_bytes -= field->name_length + field->value_length;
         if (field->group) {
             field->group->count--;
         }
@@ -216,6 +218,7 @@ static void group_trim(struct board *board, struct row_group *group, uint64_t re
 
 static void field_remove_value(struct board *board, struct board_field *field)
 {
+    board->text_bytes -= field->name_length + field->value_length;
     free(field->value);
     field->value = NULL;
     field->value_length = 0;
@@ -240,6 +243,7 @@ static void field_put_value(struct board *board, struct board_field *field, char
             field->group->count++;
         }
     }
+    board->text_bytes += length + (field->value ? 0 : field->name_length) - field->value_length;
     free(field->value);
     field->value = value;
     field->value_length = (uint32_t)length;
@@ -403,6 +407,11 @@ struct position board_position(const struct board *board)
 size_t board_field_count(const struct board *board)
 {
     return board->live_count;
+}
+
+size_t board_text_bytes(const struct board *board)
+{
+    return board->text_bytes;
 }
 
 enum result board_set_rows(struct board *board, const char *kpi, enum row_rule rule, uint32_t cap)

@@ -42,6 +42,8 @@ void board_destroy(struct board *board);
 const char *board_id(const struct board *board);
 struct position board_position(const struct board *board);
 size_t board_field_count(const struct board *board);
+/** Names and values of all live fields: what a snapshot carries, less a few dozen bytes per field. */
+size_t board_text_bytes(const struct board *board);
 
 /**
  * Declare the row rule of a KPI, before its first row or at a reload. A smaller

@@ -139,6 +139,7 @@ void small_gateway_init(struct small_gateway *gateway, const char *definitions)
         .max_fields_per_board = 5000,
         .max_tombstones_per_board = 100,
         .max_positions_per_board = 1000,
+        .max_text_bytes_per_board = 1000000,
         .coalesce_ms = 250,
         .now = small_gateway_now,
     };

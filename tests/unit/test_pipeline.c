@@ -123,6 +123,7 @@ static const struct pipeline_options usual_options = {
     .max_fields_per_board = 2000,
     .max_tombstones_per_board = 100,
     .max_positions_per_board = 100,
+    .max_text_bytes_per_board = 1000000,
     .coalesce_ms = DEFAULT_COALESCE_MS,
     .now = loop_now,
 };
@@ -619,6 +620,7 @@ static const struct pipeline_options roomy_options = {
     .max_fields_per_board = 4000,
     .max_tombstones_per_board = 100,
     .max_positions_per_board = 100,
+    .max_text_bytes_per_board = 1000000,
     .coalesce_ms = DEFAULT_COALESCE_MS,
     .now = loop_now,
 };
@@ -637,6 +639,24 @@ static void draw_up_a_thousand_rows(struct fixture *f, const char *kpi)
         assert_int_equal(change_decode(change, &f->items[i].change, &problem), RESULT_OK);
         json_decref(change);
     }
+}
+
+static void test_a_board_at_its_limit_of_bytes_takes_only_what_does_not_grow(void **state)
+{
+    (void)state;
+    struct pipeline_options tight = usual_options;
+    tight.max_text_bytes_per_board = 80;
+    struct fixture f;
+    fixture_open_bare(&f, &tight);
+    put_in_force(&f, ALL_KPIS, both_boards);
+    submit(&f, "[" CHANGE("s.total", "7") "]", "ok");
+    submit(&f, "[" CHANGE("s.deals#a", ROW) "]", "ok");
+    submit(&f, "[" CHANGE("s.deals#b", ROW) "]", "full");
+    assert_string_equal(value_of(&f, "main", "s.deals#b"), "(none)");
+    submit(&f, "[" CHANGE("s.total", "8") "]", "ok");
+    submit(&f, "[" REMOVAL("s.deals#a") "," CHANGE("s.total", "9") "]", "ok ok");
+    submit(&f, "[" CHANGE("s.deals#b", ROW) "]", "ok");
+    fixture_close(&f);
 }
 
 static void test_a_thousand_items_on_six_boards_are_all_accepted(void **state)
@@ -1049,6 +1069,7 @@ int main(void)
         cmocka_unit_test(test_a_row_added_and_deleted_at_once_is_gone),
         cmocka_unit_test(test_a_versioned_delete_holds_against_the_row_it_overtook),
         cmocka_unit_test(test_feeds_and_series_trim_alike_on_board_and_screen),
+        cmocka_unit_test(test_a_board_at_its_limit_of_bytes_takes_only_what_does_not_grow),
         cmocka_unit_test(test_a_thousand_items_on_six_boards_are_all_accepted),
         cmocka_unit_test(test_a_reload_removes_what_left_and_tells_viewers),
         cmocka_unit_test(test_a_reload_that_removes_more_fields_than_tombstones_is_whole),

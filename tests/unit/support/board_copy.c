@@ -195,6 +195,11 @@ void board_copy_assert_equal(const struct board_copy *copy, const struct board *
     overlay_init(&overlay);
     assert_int_equal(board_snapshot(board, &overlay), RESULT_OK);
     json_t *truth = overlay_message(&overlay);
+    size_t text_bytes = 0;
+    for (size_t i = 0; i < overlay.count; i++) {
+        text_bytes += overlay.entries[i].field_length + overlay.entries[i].value_length;
+    }
+    assert_int_equal(board_text_bytes(board), text_bytes);
     overlay_finish(&overlay);
     json_t *set = json_object_get(truth, "set");
     trim(copy, set); /* a cap that became smaller trims the board at its next change only */
