@@ -37,9 +37,9 @@ enum {
     SOURCES_MAX = 4,
     MAX_BOARDS = 1024,
     MAX_KPIS = 8192,
-    DRAIN_LOOK_MS = 50,                     /* how often a drain looks whether everybody has left */
-    DRAIN_STRAGGLER_MS = 500,               /* after the window, for those whose turn was at its very end */
-    HELLO_TIMEOUT_MS = 10000,               /* PROTOCOL.md, "WebSocket" */
+    DRAIN_LOOK_MS = 50,       /* how often a drain looks whether everybody has left */
+    DRAIN_STRAGGLER_MS = 500, /* after the window, for those whose turn was at its very end */
+    HELLO_TIMEOUT_MS = 10000, /* PROTOCOL.md, "WebSocket" */
     NODE_NAME_MAX = 64,
 };
 

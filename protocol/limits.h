@@ -23,8 +23,8 @@ enum {
     FIELD_MAX_BYTES = KPI_ID_MAX_BYTES + 1 + ROW_KEY_MAX_BYTES,
     VALUE_MAX_BYTES = 8192, /* one value as JSON text */
     REASON_MAX_BYTES = 160,
-    TABLE_ROWS_MAX = 1000, /* hard ceiling of a definition's cap */
-    BOARD_TEXT_MAX_BYTES = 8388608,     /* names and values of one board; half of what a snapshot may be */
+    TABLE_ROWS_MAX = 1000,          /* hard ceiling of a definition's cap */
+    BOARD_TEXT_MAX_BYTES = 8388608, /* names and values of one board; half of what a snapshot may be */
     HISTORY_POINTS_MAX = 120,
 
     INGEST_BODY_MAX_BYTES = 1048576,
