@@ -3,8 +3,8 @@
  * Drain:  not ready, listening socket closed, viewers told when to move -> stragglers closed -> loop stopped.
  * Stop:   sources -> listener (closes what is left) -> transports -> pipeline -> hub -> journal -> loop.
  *
- * A drain ends when the last viewer has left, or at drain.grace_ms. Changes are
- * still taken and delivered while it runs.
+ * A drain ends when the last viewer has left and the last HTTP request is answered,
+ * or at drain.grace_ms. Changes are still taken and delivered while it runs.
  */
 #include "gateway.h"
 
@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "command_line.h"
 #include "fanout/hub.h"
 #include "health.h"
 #include "io/listener.h"
@@ -110,13 +111,14 @@ static void on_drain_look(void *context)
     struct gateway *gateway = context;
     const struct config_drain *drain = &gateway->config->drain;
     uint64_t elapsed_ms = clock_monotonic_ms() - gateway->drain_began_ms;
-    if (hub_viewer_count(gateway->hub) == 0) {
+    if (hub_viewer_count(gateway->hub) == 0 && listener_busy_count(gateway->listener) == 0) {
         log_info("drained", LOG_INT("took_ms", elapsed_ms));
         loop_stop(gateway->loop);
         return;
     }
     if (elapsed_ms >= drain->grace_ms) {
-        log_warn("drain grace is over, stopping", LOG_INT("viewers", hub_viewer_count(gateway->hub)));
+        log_warn("drain grace is over, stopping", LOG_INT("viewers", hub_viewer_count(gateway->hub)),
+                 LOG_INT("requests", listener_busy_count(gateway->listener)));
         loop_stop(gateway->loop);
         return;
     }
@@ -143,7 +145,8 @@ static void on_stop_signal(void *context)
     gateway->drain_began_ms = clock_monotonic_ms();
     listener_stop_accepting(gateway->listener);
     hub_drain(gateway->hub, drain->window_ms, drain->moved_url);
-    loop_timer_arm(gateway->drain_timer, 0);
+    /* Not at once: what was just accepted is not read yet. */
+    loop_timer_arm(gateway->drain_timer, DRAIN_LOOK_MS);
 }
 
 /* ---- reload ---- */
@@ -186,6 +189,7 @@ static bool reload_options(struct gateway *gateway)
     config_report_init(&report);
     struct config *fresh = config_load(gateway->config->file, environ, &report);
     if (fresh) {
+        (void)directories_fill_in(fresh); /* as at the start, or they would count as changed */
         config_reload(gateway->config, fresh, &report);
         log_configure(gateway->config->log.level, gateway->config->log.format);
     } else {

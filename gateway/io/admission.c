@@ -324,8 +324,26 @@ static bool answer_expectation(struct http_exchange *exchange)
     return true;
 }
 
+/** What the route itself says to the head. False when it was refused. */
+static bool ask_route(struct http_exchange *exchange)
+{
+    const struct http_route *route = exchange->route;
+    if (route->on_head == NULL) {
+        return true;
+    }
+    bool must_close = exchange->must_close;
+    exchange->must_close = must_close || exchange->body_expected > 0; /* for the case that it answers */
+    exchange->state = HANDLING;
+    if (!route->on_head(route->context, exchange)) {
+        return false;
+    }
+    exchange->state = READING_HEAD;
+    exchange->must_close = must_close;
+    return true;
+}
+
 bool exchange_admit(struct http_exchange *exchange)
 {
     return check_framing(exchange) && !try_upgrade(exchange) && check_route(exchange) &&
-           answer_expectation(exchange);
+           ask_route(exchange) && answer_expectation(exchange);
 }

@@ -38,8 +38,13 @@ enum refusal {
     REFUSED_EXPECTATION,
     REFUSED_MALFORMED,
     REFUSED_TIMEOUT,
+    REFUSED_OVERLOADED,
+    REFUSED_BY_ROUTE, /* the route's own reasons: an unknown board, a wrong key */
     REFUSED_COUNT
 };
+
+/** Peers given up on, by what they failed to do. */
+enum hang_up { HUNG_UP_UNREAD, HUNG_UP_SILENT, HUNG_UP_COUNT };
 
 struct ws_service;
 
@@ -61,6 +66,7 @@ struct listener {
     struct list_node exchanges;    /* every struct http_exchange */
     struct ws_service *ws_service; /* owned; NULL until started */
     uint32_t counts[KIND_COUNT];   /* open connections */
+    size_t held_bytes;             /* request bodies and copied answers, of all exchanges */
 
     struct wheel wheel; /* deadlines of exchanges and WebSockets */
     struct loop_timer *wheel_timer;
@@ -72,6 +78,7 @@ struct listener {
     struct metric *connections[KIND_COUNT];
     struct metric *accepted;
     struct metric *refused[REFUSED_COUNT];
+    struct metric *hung_up[HUNG_UP_COUNT];
     struct metric *requests[5]; /* by first digit of the status */
     struct metric *seconds;
 };
@@ -88,6 +95,7 @@ void deadline_disarm(struct listener *listener, struct deadline *deadline);
 
 void listener_count(struct listener *listener, enum connection_kind kind, int change);
 void listener_refused(struct listener *listener, enum refusal refusal);
+void listener_hung_up(struct listener *listener, enum hang_up why);
 
 /** Peer address of a socket as text, "" when it is gone. IPv4 in IPv6 prints as IPv4. */
 void peer_address_text(int fd, char out_text[PEER_TEXT_BYTES]);
@@ -96,6 +104,7 @@ bool address_is_loopback(const struct sockaddr_storage *address);
 /** Owns: takes fd, in every case. */
 void http_serve(struct listener *listener, int fd);
 void http_close_all(struct listener *listener);
+uint32_t http_busy_count(const struct listener *listener);
 
 /** Create the libwebsockets context. */
 bool ws_service_start(struct listener *listener);

@@ -63,7 +63,7 @@ struct http_exchange {
     bool wants_writable;
     void *owner;
     size_t lingered;
-    bool is_advancing; /* advance() is up the stack */
+    size_t held_bytes; /* body and copied answer, counted in listener->held_bytes */
 };
 
 /** The end, whatever the reason. Freed at the end of the turn; a stream's owner is told then. */

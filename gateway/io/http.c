@@ -8,7 +8,8 @@
  *
  * Invariants: an exchange is freed only by its deferred call, at the end of a loop
  * turn, so callers up the stack may hold it; fd is -1 once the socket is closed or
- * handed on; nothing of request N+1 is looked at before the answer to N is sent.
+ * handed on; nothing of request N+1 is looked at before the answer to N is sent, and not
+ * in the same call: a client that pipelines thousands waits its turn like all others.
  */
 #include "io/http.h"
 
@@ -26,10 +27,13 @@
 enum {
     READ_BYTES = 65536,
     UNREAD_MAX_BYTES = READ_BYTES + REQUEST_HEAD_MAX_BYTES,
-    PIPELINE_MAX_BYTES = REQUEST_HEAD_MAX_BYTES, /* read ahead while an answer is awaited */
+    PIPELINE_MAX_BYTES = REQUEST_HEAD_MAX_BYTES, /* read ahead of the request at hand */
     EXTRA_HEADERS_MAX = 16,
     KEEP_ALIVE_IDLE_MS = 30000,
-    WRITE_STALL_MS = 30000,
+    WRITE_MIN_MS = 30000,       /* to take an answer */
+    WRITE_MIN_BYTES_PER_MS = 8, /* and this much more for a long one */
+    HELD_MAX_BYTES = 64 << 20,  /* bodies and copied answers of all peers; more is refused */
+    SMALL_ANSWER_BYTES = 16384, /* never refused for that */
     LINGER_MS = 1000,
     LINGER_BYTES = 4 << 20,
 };
@@ -44,8 +48,16 @@ static void later(struct http_exchange *exchange)
     loop_defer(exchange->listener->loop, &exchange->deferred, on_turn_end, exchange);
 }
 
+static void hold(struct http_exchange *exchange, size_t bytes)
+{
+    exchange->held_bytes += bytes;
+    exchange->listener->held_bytes += bytes;
+}
+
 static void release_request(struct http_exchange *exchange)
 {
+    exchange->listener->held_bytes -= exchange->held_bytes;
+    exchange->held_bytes = 0;
     free(exchange->request);
     free(exchange->parts_text);
     free(exchange->body);
@@ -155,8 +167,7 @@ static bool has_output(const struct http_exchange *exchange)
 static int wanted_events(const struct http_exchange *exchange)
 {
     int events = 0;
-    bool is_waiting = exchange->state == HANDLING || exchange->state == WRITING;
-    if (!exchange->has_eof && (!is_waiting || exchange->in.length < PIPELINE_MAX_BYTES)) {
+    if (!exchange->has_eof && exchange->in.length < PIPELINE_MAX_BYTES) {
         events |= LOOP_READABLE;
     }
     if (has_output(exchange) || (exchange->state == STREAMING && exchange->wants_writable)) {
@@ -218,9 +229,6 @@ bool exchange_flush(struct http_exchange *exchange)
             exchange->borrowed += (size_t)sent - copied;
             exchange->borrowed_length -= (size_t)sent - copied;
         }
-        if (exchange->state == WRITING) {
-            arm(exchange, WRITE_STALL_MS);
-        }
     }
     bytes_finish(&exchange->out);
     exchange->out_sent = 0;
@@ -251,7 +259,7 @@ static void finish_answer(struct http_exchange *exchange)
     exchange->scanned = 0;
     arm(exchange, exchange->in.length > 0 ? request_timeout_ms(exchange) : KEEP_ALIVE_IDLE_MS);
     update_watch(exchange);
-    if (!exchange->is_advancing) {
+    if (exchange->in.length > 0) {
         later(exchange); /* a pipelined request may be waiting */
     }
 }
@@ -414,11 +422,30 @@ static bool send_answer(struct http_exchange *exchange, struct bytes *head, cons
     return true;
 }
 
+/** Too much is held for slow peers already: a body that may have to be kept is not begun. */
+static bool is_overloaded(const struct http_exchange *exchange, size_t length, bool is_static)
+{
+    return !is_static && !exchange->is_head && length > SMALL_ANSWER_BYTES &&
+           exchange->listener->held_bytes > HELD_MAX_BYTES;
+}
+
+static void refuse_overloaded(struct http_exchange *exchange, const char *detail)
+{
+    bytes_finish(&exchange->extra); /* they were about another answer */
+    exchange->extra_count = 0;
+    http_set_header(exchange, "Retry-After", "1");
+    exchange_refuse(exchange, REFUSED_OVERLOADED, 503, "overloaded", detail, exchange->state != HANDLING);
+}
+
 void http_answer(struct http_exchange *exchange, int status, const char *content_type, const void *body,
                  size_t length, bool is_static)
 {
     assert(exchange->state == HANDLING || exchange->state == GONE);
     assert(status >= 200 && status < 600);
+    if (exchange->state == HANDLING && is_overloaded(exchange, length, is_static)) {
+        refuse_overloaded(exchange, "too many peers are slow to take their answers");
+        return;
+    }
     count_answer(exchange, status);
     if (exchange->state == GONE) {
         exchange_die(exchange);
@@ -438,18 +465,19 @@ void http_answer(struct http_exchange *exchange, int status, const char *content
     bool has_body = !exchange->is_head && status != 204 && status != 304;
     exchange->state = WRITING;
     exchange->on_gone = NULL;
-    arm(exchange, WRITE_STALL_MS);
+    arm(exchange, WRITE_MIN_MS + length / WRITE_MIN_BYTES_PER_MS); /* in all; not extended per byte */
     if (!send_answer(exchange, &head, body, has_body ? length : 0, is_static)) {
         return;
     }
     if (has_output(exchange)) {
+        hold(exchange, exchange->out.length);
         update_watch(exchange);
     } else {
         finish_answer(exchange);
     }
 }
 
-void http_problem(struct http_exchange *exchange, int status, const char *code, const char *detail)
+static void answer_problem(struct http_exchange *exchange, int status, const char *code, const char *detail)
 {
     struct bytes body;
     bytes_init(&body, 4096);
@@ -469,13 +497,19 @@ void http_problem(struct http_exchange *exchange, int status, const char *code, 
     bytes_finish(&body);
 }
 
+void http_problem(struct http_exchange *exchange, int status, const char *code, const char *detail)
+{
+    listener_refused(exchange->listener, REFUSED_BY_ROUTE);
+    answer_problem(exchange, status, code, detail);
+}
+
 void exchange_refuse(struct http_exchange *exchange, enum refusal refusal, int status, const char *code,
                      const char *detail, bool must_close)
 {
     listener_refused(exchange->listener, refusal);
     exchange->must_close = exchange->must_close || must_close;
     exchange->state = HANDLING;
-    http_problem(exchange, status, code, detail);
+    answer_problem(exchange, status, code, detail);
 }
 
 void http_set_header(struct http_exchange *exchange, const char *name, const char *value)
@@ -675,11 +709,13 @@ static void refuse_head(struct http_exchange *exchange, int status)
 static void start_body(struct http_exchange *exchange)
 {
     if (exchange->body_expected > 0) {
-        exchange->body = malloc(exchange->body_expected + 1);
+        bool is_room = exchange->listener->held_bytes + exchange->body_expected <= HELD_MAX_BYTES;
+        exchange->body = is_room ? malloc(exchange->body_expected + 1) : NULL;
         if (exchange->body == NULL) {
-            exchange_refuse(exchange, REFUSED_TOO_BIG, 503, "overloaded", NULL, true);
+            refuse_overloaded(exchange, "too many bodies are on their way");
             return;
         }
+        hold(exchange, exchange->body_expected);
     }
     exchange->state = READING_BODY;
 }
@@ -701,12 +737,23 @@ static void begin_request(struct http_exchange *exchange, size_t head_length)
     }
 }
 
-/** True when something was done and more may follow. */
+/** Those before a request mean nothing (RFC 9112, 2.2). All at once: each consume moves what follows. */
+static void skip_empty_lines(struct http_exchange *exchange)
+{
+    const struct bytes *in = &exchange->in;
+    size_t length = 0;
+    while (in->length - length >= 2 && memcmp(in->at + length, "\r\n", 2) == 0) {
+        length += 2;
+    }
+    if (length > 0) {
+        consume(exchange, length);
+    }
+}
+
+/** False when more input is needed. */
 static bool read_head(struct http_exchange *exchange)
 {
-    while (exchange->in.length >= 2 && memcmp(exchange->in.at, "\r\n", 2) == 0) {
-        consume(exchange, 2); /* RFC 9112, 2.2: empty lines before a request are skipped */
-    }
+    skip_empty_lines(exchange);
     size_t length = 0;
     switch (scan_head(exchange, &length)) {
     case HEAD_WHOLE:
@@ -725,6 +772,7 @@ static bool read_head(struct http_exchange *exchange)
     return false;
 }
 
+/** The same for the body; a whole request goes to its route. */
 static bool read_body(struct http_exchange *exchange)
 {
     size_t missing = exchange->body_expected - exchange->body_length;
@@ -747,32 +795,19 @@ static bool read_body(struct http_exchange *exchange)
     return true;
 }
 
-/** Take what was read as far as it goes. */
+/** Take what was read as far as it goes, but at most one request: the next one waits for the end of the turn. */
 static void advance(struct http_exchange *exchange)
 {
-    exchange->is_advancing = true;
-    bool more = true;
-    while (more) {
-        switch (exchange->state) {
-        case READING_HEAD:
-            more = exchange->in.length > 0 && read_head(exchange);
-            break;
-        case READING_BODY:
-            more = read_body(exchange);
-            break;
-        case WRITING:
-            more = false;
-            if (!has_output(exchange)) {
-                finish_answer(exchange); /* a stream that was closed */
-            }
-            break;
-        default:
-            more = false;
-            break;
-        }
+    bool is_short = false; /* of input */
+    if (exchange->state == READING_HEAD) {
+        is_short = exchange->in.length == 0 || !read_head(exchange);
     }
-    exchange->is_advancing = false;
-    if (exchange->has_eof && (exchange->state == READING_HEAD || exchange->state == READING_BODY)) {
+    if (exchange->state == READING_BODY) {
+        is_short = !read_body(exchange);
+    } else if (exchange->state == WRITING && !has_output(exchange)) {
+        finish_answer(exchange); /* a stream that was closed */
+    }
+    if (is_short && exchange->has_eof) {
         exchange_die(exchange); /* the rest of the request will not come */
     }
     update_watch(exchange);
@@ -817,6 +852,10 @@ static void take_eof(struct http_exchange *exchange)
         break;
     case WRITING:
         exchange->must_close = exchange->must_close || exchange->in.length == 0;
+        break;
+    case READING_HEAD:
+    case READING_BODY:
+        later(exchange); /* whole requests may be left to answer */
         break;
     default:
         exchange_die(exchange);
@@ -878,6 +917,9 @@ static void on_deadline(void *owner)
     if (is_late_request) {
         exchange_refuse(exchange, REFUSED_TIMEOUT, 408, "request_timeout", NULL, true);
     } else {
+        if (exchange->state == WRITING && !exchange->is_stream_told) {
+            listener_hung_up(exchange->listener, HUNG_UP_UNREAD);
+        }
         exchange_die(exchange); /* an idle connection, a peer that does not read, a linger that is over */
     }
 }
@@ -905,6 +947,34 @@ void http_serve(struct listener *listener, int fd)
     deadline_init(&exchange->deadline, on_deadline, exchange);
     arm(exchange, request_timeout_ms(exchange));
     listener_count(listener, exchange->kind, 1);
+}
+
+/** A request is being read or answered; false for one that idles, for a stream, and for what has ended. */
+static bool is_busy(const struct http_exchange *exchange)
+{
+    switch (exchange->state) {
+    case READING_HEAD:
+        return exchange->in.length > 0;
+    case READING_BODY:
+    case HANDLING:
+    case WRITING:
+    case LINGERING: /* a reset could still destroy the answer */
+        return true;
+    case STREAMING:
+    case GONE:
+    case DEAD:
+        break;
+    }
+    return false;
+}
+
+uint32_t http_busy_count(const struct listener *listener)
+{
+    uint32_t count = 0;
+    LIST_EACH(node, &listener->exchanges) {
+        count += is_busy(LIST_ITEM(node, struct http_exchange, node)) ? 1 : 0;
+    }
+    return count;
 }
 
 void http_close_all(struct listener *listener)

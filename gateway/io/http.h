@@ -25,6 +25,11 @@ struct http_route {
     size_t body_max_bytes; /* for POST; larger is answered 413 before it is read */
     bool needs_json;       /* POST without a JSON content type is answered 415 */
     void *context;
+    /**
+     * Optional: the head of a request is here, its body is not. True lets it in; false after answering it, and
+     * the connection closes then if there is a body.
+     */
+    bool (*on_head)(void *context, struct http_exchange *exchange);
     void (*on_request)(void *context, struct http_exchange *exchange);
 };
 
@@ -34,7 +39,7 @@ const char *http_path(const struct http_exchange *exchange);
 const char *http_path_part(const struct http_exchange *exchange, size_t index);
 /** Query parameter, percent-decoded, or NULL. */
 const char *http_query(const struct http_exchange *exchange, const char *name);
-/** One of: authorization, if-none-match, last-event-id, accept-encoding, origin, content-type, user-agent, x-*. NULL when absent. */
+/** One of: authorization, if-none-match, last-event-id, accept-encoding, origin, content-type, user-agent, forwarded, x-*. NULL when absent. */
 const char *http_header(const struct http_exchange *exchange, const char *name);
 const char *http_body(const struct http_exchange *exchange, size_t *out_length);
 const char *http_peer_address(const struct http_exchange *exchange);

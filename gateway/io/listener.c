@@ -48,6 +48,13 @@ static const char *const refusal_labels[REFUSED_COUNT] = {
     [REFUSED_EXPECTATION] = "reason=\"expectation\"",
     [REFUSED_MALFORMED] = "reason=\"malformed\"",
     [REFUSED_TIMEOUT] = "reason=\"timeout\"",
+    [REFUSED_OVERLOADED] = "reason=\"overloaded\"",
+    [REFUSED_BY_ROUTE] = "reason=\"route\"",
+};
+
+static const char *const hang_up_labels[HUNG_UP_COUNT] = {
+    [HUNG_UP_UNREAD] = "reason=\"unread\"",
+    [HUNG_UP_SILENT] = "reason=\"silent\"",
 };
 
 static void register_metrics(struct listener *listener, struct metrics *metrics)
@@ -62,6 +69,11 @@ static void register_metrics(struct listener *listener, struct metrics *metrics)
     for (unsigned i = 0; i < REFUSED_COUNT; i++) {
         listener->refused[i] = metrics_counter(metrics, "gw_refused_total", refusal_labels[i],
                                                "Connections, handshakes and requests refused, by reason.");
+    }
+    for (unsigned i = 0; i < HUNG_UP_COUNT; i++) {
+        listener->hung_up[i] =
+            metrics_counter(metrics, "gw_hung_up_total", hang_up_labels[i],
+                            "Peers given up on: left an HTTP answer unread, or left pings unanswered.");
     }
     for (unsigned i = 0; i < 5; i++) {
         listener->requests[i] = metrics_counter(metrics, "gw_http_requests_total", code_labels[i],
@@ -81,6 +93,11 @@ void listener_count(struct listener *listener, enum connection_kind kind, int ch
 void listener_refused(struct listener *listener, enum refusal refusal)
 {
     metric_add(listener->refused[refusal], 1);
+}
+
+void listener_hung_up(struct listener *listener, enum hang_up why)
+{
+    metric_add(listener->hung_up[why], 1);
 }
 
 /* The wheel. */
@@ -408,8 +425,8 @@ void listener_stop_accepting(struct listener *listener)
         return;
     }
     if (listener->watch != NULL) {
-        /* Closing resets what waits in the queue: take it in first. */
-        while (accept_one(listener)) {
+        /* Closing resets what waits in the queue: take it in first. What comes meanwhile may not keep us here. */
+        for (int i = 0; i < BACKLOG && accept_one(listener); i++) {
         }
     }
     loop_watch_destroy(listener->watch);
@@ -425,6 +442,11 @@ uint32_t listener_connection_count(const struct listener *listener)
         count += listener->counts[i];
     }
     return count;
+}
+
+uint32_t listener_busy_count(const struct listener *listener)
+{
+    return http_busy_count(listener);
 }
 
 void listener_destroy(struct listener *listener)

@@ -53,6 +53,9 @@ void listener_stop_accepting(struct listener *listener);
 /** Open connections of any kind. */
 uint32_t listener_connection_count(const struct listener *listener);
 
+/** HTTP requests being read or answered; streams and idle connections are not among them. */
+uint32_t listener_busy_count(const struct listener *listener);
+
 /** Closes what is left. Runs the loop as long as libwebsockets needs; not inside a callback. */
 void listener_destroy(struct listener *listener);
 

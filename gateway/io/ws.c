@@ -181,6 +181,7 @@ static void check_liveness(struct ws *ws)
     const struct listener_options *options = &ws->listener->options;
     uint64_t silent_ms = loop_now_ms(ws->listener->loop) - ws->last_seen_ms;
     if (silent_ms >= (uint64_t)options->hang_up_after_s * 1000) {
+        listener_hung_up(ws->listener, HUNG_UP_SILENT);
         kill_later(ws);
         return;
     }

@@ -1,5 +1,6 @@
 /*
- * The HTTP door for producers. A body is measured (size by the route, nesting
+ * The HTTP door for producers. Who knocks is judged by the head alone, before a
+ * body of theirs takes memory. A body is measured (size by the route, nesting
  * by a scan) before it is parsed, decoded item by item, submitted as one
  * transaction, and answered when the pipeline is done with it.
  *
@@ -50,8 +51,9 @@ static const struct {
     [AWAY_TOO_DEEP] = {400, "too_deep", "the body is nested deeper than 16"},
     [AWAY_TOO_MANY] = {413, "too_many", "a request holds at most 1000 changes"},
     [AWAY_KEY] = {401, "unauthenticated", "the ingest key is missing or wrong"},
-    [AWAY_FORBIDDEN] = {403, "forbidden",
-                        "no ingest key is configured, so producers must come from loopback"},
+    [AWAY_FORBIDDEN] =
+        {403, "forbidden",
+         "no ingest key is configured, so producers must come from loopback, without proxy or browser"},
     [AWAY_BUSY] = {503, "unavailable", "too many requests are waiting, or the gateway is stopping"},
 };
 
@@ -389,29 +391,46 @@ static void turn_away(struct http_ingest *ingest, struct http_exchange *exchange
     http_problem(exchange, away_answers[why].status, away_answers[why].code, away_answers[why].detail);
 }
 
-/* AWAY_COUNT: come in. */
-static enum turned_away admit_peer(const struct http_ingest *ingest, struct http_exchange *exchange)
+/*
+ * Does the request come from a program on this machine? A proxy here speaks for whoever is behind it, and a page
+ * in a browser here for whoever wrote the page (its Host proves nothing: names can be made to lead to 127.0.0.1).
+ */
+static bool is_local(const struct http_exchange *exchange)
 {
-    const struct access *access = ingest->options.access;
-    if (access_check_ingest(access, http_header(exchange, "authorization"),
-                            http_peer_is_loopback(exchange)) != RESULT_OK) {
-        return access_ingest_needs_key(access) ? AWAY_KEY : AWAY_FORBIDDEN;
+    static const char *const signs[] = {"origin", "forwarded", "x-forwarded-for", "x-real-ip"};
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
+        if (http_header(exchange, signs[i])) {
+            return false;
+        }
     }
-    return ingest->is_open && ingest->outstanding < ingest->options.max_outstanding ? AWAY_COUNT : AWAY_BUSY;
+    return http_peer_is_loopback(exchange);
+}
+
+/* May this peer send changes? If not, it has been answered. */
+static bool on_head(void *context, struct http_exchange *exchange)
+{
+    struct http_ingest *ingest = context;
+    const struct access *access = ingest->options.access;
+    if (access_check_ingest(access, http_header(exchange, "authorization"), is_local(exchange)) ==
+        RESULT_OK) {
+        return true;
+    }
+    turn_away(ingest, exchange, access_ingest_needs_key(access) ? AWAY_KEY : AWAY_FORBIDDEN);
+    return false;
 }
 
 static void on_request(void *context, struct http_exchange *exchange)
 {
     struct http_ingest *ingest = context;
-    enum turned_away why = admit_peer(ingest, exchange);
-    struct request *request = why == AWAY_COUNT ? request_create(ingest, exchange) : NULL;
+    bool is_room = ingest->is_open && ingest->outstanding < ingest->options.max_outstanding;
+    struct request *request = is_room ? request_create(ingest, exchange) : NULL;
     if (!request) {
-        turn_away(ingest, exchange, why == AWAY_COUNT ? AWAY_BUSY : why);
+        turn_away(ingest, exchange, AWAY_BUSY);
         return;
     }
     size_t length = 0;
     const char *text = http_body(exchange, &length);
-    why = request_decode(request, text, length);
+    enum turned_away why = request_decode(request, text, length);
     if (why != AWAY_COUNT) {
         request_destroy(request);
         turn_away(ingest, exchange, why);
@@ -498,6 +517,7 @@ struct source *http_ingest_create(const struct http_ingest_options *options)
                                              .body_max_bytes = INGEST_BODY_MAX_BYTES,
                                              .needs_json = true,
                                              .context = ingest,
+                                             .on_head = on_head,
                                              .on_request = on_request,
                                          });
     return &ingest->source;

@@ -250,6 +250,15 @@ test('an event stream has the headers of one, and asks for a second before a ret
     await until('the stream to be gone', async () => await gateway.metric('gw_connections', { kind: 'sse' }) === 0);
 });
 
+test('a max_rate of an event stream that is no number within its range is refused', async () => {
+    for (const rate of ['', 'abc', '0x1p1', '%201', '-1', '1.2.3', 'inf', 'nan', '0.001', '100.5', '1e400']) {
+        assert.equal((await gateway.get(`/api/v1/dashboards/alpha/events?max_rate=${rate}`)).status, 400, rate);
+    }
+    const sse = await SseViewer.open(gateway.port, 'alpha', { query: '?max_rate=0.5' });
+    await sse.next('snapshot');
+    sse.cut();
+});
+
 test('static files: type, quoted ETag, gzip on demand, immutable only with a hash in the name', async () => {
     const index = await gateway.get('/');
     assert.match(index.headers['content-type'], /^text\/html/);

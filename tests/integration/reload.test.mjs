@@ -96,6 +96,7 @@ test('the log level is taken over, what needs a restart is named', async () => {
     fs.writeFileSync(file, `${text.replace('flush_ms: 20', 'flush_ms: 30')}log:\n  level: "debug"\n`);
     gateway.signal('SIGHUP');
     await until('the warning', () => gateway.records().some((record) => /fanout\.flush_ms/.test(JSON.stringify(record))));
+    assert.deepEqual([...new Set(gateway.logged('option not reloaded').map(({ finding }) => finding.split(': ')[1]))], ['fanout.flush_ms']);
 });
 
 test('the gateway stops cleanly', () => gateway.stop());

@@ -204,7 +204,8 @@ test('with a viewer key, only its bearer may watch', async () => {
     for (const path of ['/api/v1/dashboards', '/api/v1/dashboards/alpha', '/api/v1/dashboards/alpha/definition',
         '/api/v1/dashboards/alpha/events', '/api/v1/kpis/test.count/history', '/api/v1/data-flow/health',
         '/api/v1/data-flow/metrics', '/health?level=detailed']) {
-        assert.equal((await own.get(path)).status, 401, path);
+        const answer = await own.get(path);
+        assert.deepEqual([answer.status, answer.json().code], [401, 'unauthenticated'], path);
         assert.equal((await own.get(path, { headers: { authorization: 'Bearer wrong' } })).status, 401, path);
     }
     assert.equal((await own.get('/api/v1/dashboards/alpha', { headers: { authorization: `Bearer ${key}` } })).status, 200);

@@ -38,7 +38,7 @@ export const homes = [
     { pattern: /^(uv\.h|uv\/)/, places: ['io'] },
     { pattern: /^hiredis\//, places: ['gateway/io/redis_link'] },
     { pattern: /^(libpq-fe\.h|libpq\/|postgresql\/)/, places: ['gateway/io/pg_link'] },
-    { pattern: /^openssl\//, places: ['io', 'access'] },
+    { pattern: /^openssl\//, places: ['access'] },
     { pattern: /^yaml\.h$/, places: ['gateway/config'] },
     { pattern: /^zlib\.h$/, places: ['gateway/transports/static_files'] },
 ];

@@ -48,6 +48,9 @@ void fake_http_send(const char *pattern, struct http_exchange *exchange)
 {
     const struct http_route *route = fake_http_route(pattern);
     assert(route);
+    if (route->on_head && !route->on_head(route->context, exchange)) {
+        return;
+    }
     route->on_request(route->context, exchange);
 }
 
@@ -87,6 +90,9 @@ const char *http_header(const struct http_exchange *exchange, const char *name)
 {
     if (strcmp(name, "authorization") == 0) {
         return exchange->authorization;
+    }
+    if (exchange->extra_name && strcmp(name, exchange->extra_name) == 0) {
+        return "anything";
     }
     return strcmp(name, "if-none-match") == 0 ? exchange->if_none_match : NULL;
 }

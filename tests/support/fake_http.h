@@ -22,6 +22,7 @@ struct http_exchange {
     const char *part; /* what {id} matched */
     const char *query_name, *query_value;
     const char *authorization, *if_none_match;
+    const char *extra_name; /* a header that is there, whatever its value */
     const char *body;
     size_t body_length;
     bool is_remote; /* the peer is not on loopback */

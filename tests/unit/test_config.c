@@ -314,8 +314,14 @@ static void test_secrets_come_from_files(void **context)
     assert_non_null(config);
     assert_string_equal(config->viewer.key, "a-long-enough-viewer-key");
     assert_int_equal(report.warning_count, 0);
+    char *printed = printed_config(config);
     config_finish(config);
     config_report_finish(&report);
+    assert_null(strstr(printed, "***")); /* a file with both would be refused */
+    config = must_load(printed, no_environment);
+    assert_string_equal(config->viewer.key, "a-long-enough-viewer-key");
+    config_finish(config);
+    free(printed);
 }
 
 static void test_secrets_that_everybody_can_read_or_guess_are_warned_about(void **context)

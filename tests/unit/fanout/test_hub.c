@@ -604,10 +604,11 @@ static void test_viewers_of_a_removed_board_are_told_and_stay(void **state)
     (void)state;
     struct fixture f;
     fixture_open(&f);
-    struct fake_viewer idle, waiting, broken;
+    struct fake_viewer idle, waiting, broken, stream;
     join(&f, &idle, WIRE_WS);
     join(&f, &waiting, WIRE_WS);
     join(&f, &broken, WIRE_WS);
+    join(&f, &stream, WIRE_SSE);
     waiting.is_writable = false;
     broken.fails_writes = true;
     live_board_set(&f.live, "k.a", "{\"v\":2}", 300); /* a flush is pending */
@@ -621,9 +622,12 @@ static void test_viewers_of_a_removed_board_are_told_and_stay(void **state)
     assert_int_equal(fake_viewer_count(&waiting), 1);
     assert_false(idle.is_closed);
     assert_int_equal(viewer_subscription_count(idle.viewer), 0);
+    assert_string_equal(message_text(fake_viewer_message(&stream, 0), "name"), "unknown_board");
+    assert_true(stream.is_closed); /* there is nothing else it could show */
     fake_viewer_close(&idle);
     fake_viewer_close(&waiting);
     fake_viewer_close(&broken);
+    fake_viewer_close(&stream);
     fixture_close(&f);
 }
 

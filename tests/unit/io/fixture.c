@@ -39,6 +39,17 @@ static void on_echo(void *context, struct http_exchange *exchange)
     http_answer(exchange, 200, "application/json", body, length, false);
 }
 
+/** A route that looks at the head first: "?no" stays out. */
+static bool on_head(void *context, struct http_exchange *exchange)
+{
+    (void)context;
+    if (http_query(exchange, "no") == NULL) {
+        return true;
+    }
+    http_problem(exchange, 403, "forbidden", NULL);
+    return false;
+}
+
 static void on_part(void *context, struct http_exchange *exchange)
 {
     (void)context;
@@ -147,6 +158,11 @@ static void add_routes(struct fixture *f)
          .needs_json = true,
          .on_request = on_echo},
         {.methods = HTTP_POST, .pattern = "/small", .body_max_bytes = 10, .on_request = on_echo},
+        {.methods = HTTP_POST,
+         .pattern = "/asked",
+         .body_max_bytes = 10,
+         .on_head = on_head,
+         .on_request = on_echo},
         {.methods = HTTP_GET, .pattern = "/part/{a}/and/{b}", .on_request = on_part},
         {.methods = HTTP_DELETE, .pattern = "/part/{a}/and/{b}", .on_request = on_part},
         {.methods = HTTP_GET, .pattern = "/big", .on_request = on_big},
@@ -189,6 +205,7 @@ void fixture_start(struct fixture *f, const struct listener_options *changes)
                                        .allowed_origins = origins};
     if (changes != NULL) {
         options.max_connections = changes->max_connections > 0 ? changes->max_connections : 100;
+        options.request_timeout_s = changes->request_timeout_s > 0 ? changes->request_timeout_s : 1;
         options.ping_after_s = changes->ping_after_s > 0 ? changes->ping_after_s : 25;
         options.hang_up_after_s = changes->hang_up_after_s > 0 ? changes->hang_up_after_s : 75;
     }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "fixture.h"
+#include "io/loop_handles.h"
 
 static int start(void **state)
 {
@@ -489,13 +490,159 @@ static void test_stream_outlives_the_request_timeout(void **state)
     (void)close(fd);
 }
 
+static double answered(const struct fixture *f, const char *code)
+{
+    return metric_read(metrics_find(f->metrics, "gw_http_requests_total", code));
+}
+
+static void test_pipelined_requests_wait_their_turn(void **state)
+{
+    enum { REQUESTS = 300 };
+    struct fixture *f = *state;
+    int greedy = dial(f);
+    int modest = dial(f);
+    spend(f, 5);
+    for (int i = 0; i < REQUESTS; i++) {
+        say(greedy, "HEAD /hello HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+    say(modest, "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
+    for (int turn = 0; turn < 3; turn++) {
+        loop_run_once(f->loop, false);
+    }
+    assert_true(answered(f, "code=\"2xx\"") < 10);
+    char heard[64];
+    assert_true(recv(modest, heard, sizeof heard, MSG_DONTWAIT) > 0);
+
+    assert_int_equal(shutdown(greedy, SHUT_WR), 0); /* every request was made before: every one is answered */
+    forget(f);
+    assert_true(hear_end(f, greedy, 3000));
+    assert_int_equal(count_heard(f, "HTTP/1.1 200 OK"), REQUESTS);
+    (void)close(greedy);
+    (void)close(modest);
+}
+
+static void test_empty_lines_cost_no_more_than_their_bytes(void **state)
+{
+    struct fixture *f = *state;
+    static char lines[40000];
+    for (size_t i = 0; i < sizeof lines; i++) {
+        lines[i] = i % 2 == 0 ? '\r' : '\n';
+    }
+    int fd = dial(f);
+    clock_t began = clock();
+    for (int i = 0; i < 200; i++) {
+        say_bytes(fd, lines, sizeof lines);
+        loop_run_once(f->loop, false);
+        loop_run_once(f->loop, false);
+    }
+    assert_true((double)(clock() - began) / CLOCKS_PER_SEC < 0.5); /* by moving the rest each time: seconds */
+    forget(f);
+    say(fd, "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_true(hear_until(f, fd, "hello -", 1000));
+    (void)close(fd);
+}
+
+static void test_route_refuses_by_the_head_alone(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+    forget(f);
+    say(fd, "POST /asked HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nabcd"
+            "POST /asked?no HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
+            "POST /asked?no HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+    assert_true(hear_end(f, fd, 2000)); /* although the last body never came */
+    assert_non_null(strstr(f->heard, "\r\n\r\nabcd"));
+    assert_int_equal(count_heard(f, "HTTP/1.1 403 "), 2);
+    assert_int_equal(count_heard(f, "Connection: keep-alive"), 2);
+    assert_int_equal(count_heard(f, "Connection: close"), 1);
+    assert_int_equal(count_heard(f, "100 Continue"), 0);
+    (void)close(fd);
+}
+
+/** As many of the same request as it takes until one is refused; the descriptors, and how many. */
+static size_t crowd_until_refused(struct fixture *f, const char *request, int *fds, size_t most)
+{
+    for (size_t count = 0; count < most; count++) {
+        fds[count] = dial(f);
+        say(fds[count], request);
+        loop_run_once(f->loop, false);
+        spend(f, 1);
+        if (refused(f, "overloaded") > 0) {
+            return count + 1;
+        }
+    }
+    return 0;
+}
+
+static void leave_all(struct fixture *f, const int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        (void)close(fds[i]);
+    }
+    spend(f, 20);
+}
+
+static void expect_crowd_is_bounded(struct fixture *f, const char *request, const char *after)
+{
+    enum { MOST = 400 };
+    int fds[MOST];
+    fixture_stop(f);
+    fixture_start(f, &(struct listener_options){.max_connections = 1000, .request_timeout_s = 20});
+    size_t count = crowd_until_refused(f, request, fds, MOST);
+    assert_true(count > 200);
+    forget(f);
+    assert_true(hear_until(f, fds[count - 1], "\"code\":\"overloaded\"", 1000));
+    expect_heard(f, "HTTP/1.1 503 ");
+    expect_heard(f, "Retry-After: 1\r\n");
+    assert_null(strstr(f->heard, "X-Big"));
+    ask(f, "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n", "hello"); /* what needs no room is still answered */
+    leave_all(f, fds, count);
+    ask(f, after, "HTTP/1.1 200 OK");
+    assert_true(refused(f, "overloaded") == 1);
+}
+
+static void test_bodies_on_their_way_are_bounded(void **state)
+{
+    expect_crowd_is_bounded(
+        *state,
+        "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n",
+        "POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}");
+}
+
+static void test_unread_answers_are_bounded(void **state)
+{
+    expect_crowd_is_bounded(*state, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n",
+                            "GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+}
+
+static void test_busy_are_those_with_a_request(void **state)
+{
+    struct fixture *f = *state;
+    int idle = dial(f);
+    int half = dial(f);
+    int kept = dial(f);
+    int stream = dial(f);
+    say(half, "GET /hello HTTP/1.1\r\n");
+    say(kept, "GET /kept HTTP/1.1\r\nHost: h\r\n\r\n");
+    say(stream, "GET /stream HTTP/1.1\r\nHost: h\r\n\r\n");
+    spend(f, 20);
+    assert_non_null(f->kept);
+    assert_non_null(f->stream);
+    assert_int_equal(listener_busy_count(f->listener), 2);
+    http_answer(f->kept, 200, NULL, NULL, 0, true);
+    say(half, "Host: h\r\n\r\n");
+    spend(f, 20);
+    assert_int_equal(listener_busy_count(f->listener), 0);
+    leave_all(f, (int[]){idle, half, kept, stream}, 4);
+}
+
 static void test_requests_are_counted(void **state)
 {
     struct fixture *f = *state;
     ask(f, "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n", "hello");
     ask(f, "GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n", "404");
-    assert_true(metric_read(metrics_find(f->metrics, "gw_http_requests_total", "code=\"2xx\"")) == 1);
-    assert_true(metric_read(metrics_find(f->metrics, "gw_http_requests_total", "code=\"4xx\"")) == 1);
+    assert_true(answered(f, "code=\"2xx\"") == 1);
+    assert_true(answered(f, "code=\"4xx\"") == 1);
     assert_true(metric_read(metrics_find(f->metrics, "gw_http_seconds", NULL)) == 1);
     assert_true(metric_read(metrics_find(f->metrics, "gw_accepted_total", NULL)) == 2);
 }
@@ -524,6 +671,12 @@ int main(void)
         TEST(test_stream_writes_drain_and_end),
         TEST(test_stream_hears_that_the_viewer_left),
         TEST(test_stream_outlives_the_request_timeout),
+        TEST(test_pipelined_requests_wait_their_turn),
+        TEST(test_empty_lines_cost_no_more_than_their_bytes),
+        TEST(test_route_refuses_by_the_head_alone),
+        TEST(test_bodies_on_their_way_are_bounded),
+        TEST(test_unread_answers_are_bounded),
+        TEST(test_busy_are_those_with_a_request),
         TEST(test_requests_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -446,6 +446,7 @@ static void test_answered_pings_keep_a_viewer_and_silence_ends_it(void **state)
     assert_int_equal(f->closed, 0);
     assert_false(await(f, &f->closed, 1, 2500)); /* silent from here: two pings, then gone */
     assert_true(await(f, &f->closed, 1, 1000));
+    assert_true(metric_read(metrics_find(f->metrics, "gw_hung_up_total", "reason=\"silent\"")) == 1);
     (void)close(polite);
 }
 

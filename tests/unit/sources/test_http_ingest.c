@@ -302,6 +302,18 @@ static void test_without_a_key_only_loopback_comes_in(void **state)
     fake_http_finish(&remote);
 }
 
+static void test_without_a_key_neither_proxy_nor_browser_comes_in(void **state)
+{
+    (void)state;
+    static const char *const signs[] = {"origin", "forwarded", "x-forwarded-for", "x-real-ip"};
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
+        struct http_exchange exchange = {.body = "{}", .extra_name = signs[i]};
+        fake_http_send(PATH, &exchange);
+        assert_int_equal(exchange.status, 403);
+        fake_http_finish(&exchange);
+    }
+}
+
 static void test_with_a_key_it_is_asked_for(void **state)
 {
     (void)state;
@@ -423,6 +435,7 @@ int main(void)
         WITH_DOOR(test_a_thousand_items_are_taken_and_one_more_is_not),
         WITH_DOOR(test_mapped_members_count_towards_the_limit),
         WITH_DOOR(test_without_a_key_only_loopback_comes_in),
+        WITH_DOOR(test_without_a_key_neither_proxy_nor_browser_comes_in),
         cmocka_unit_test_setup_teardown(test_with_a_key_it_is_asked_for, setup_with_key, teardown),
         WITH_DOOR(test_answer_waits_for_the_journal),
         WITH_DOOR(test_change_is_applied_though_the_peer_left),
