@@ -47,6 +47,14 @@ static void print_mappings(struct bytes *out, const struct config_ingest *ingest
     }
 }
 
+/** One that was read from a file is told by the name of the file, the next option in the table: both would be refused. */
+static void print_secret(struct bytes *out, const struct option *option, const struct config *config)
+{
+    const char *text = *(char *const *)((const char *)config + option->offset);
+    const char *file = *(char *const *)((const char *)config + option[1].offset);
+    print_quoted(out, text && !file ? "***" : NULL);
+}
+
 static void print_value(struct bytes *out, const struct option *option, const struct config *config)
 {
     const void *slot = (const char *)config + option->offset;
@@ -73,7 +81,7 @@ static void print_value(struct bytes *out, const struct option *option, const st
         print_quoted(out, *(char *const *)slot);
         return;
     case OPTION_SECRET:
-        print_quoted(out, *(char *const *)slot ? "***" : NULL);
+        print_secret(out, option, config);
         return;
     case OPTION_LIST:
         print_list(out, *(char **const *)slot);
