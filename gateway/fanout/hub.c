@@ -185,7 +185,11 @@ void hub_remove_topic(struct hub *hub, struct topic *topic)
         struct subscription *subscription = LIST_ITEM(node, struct subscription, in_topic);
         struct viewer *viewer = subscription->viewer;
         subscription_destroy(subscription);
-        viewer_say_error(viewer, CLOSE_UNKNOWN_BOARD, board_id(topic->board), "the board was removed");
+        if (viewer->form == WIRE_SSE) {
+            viewer_close(viewer, CLOSE_UNKNOWN_BOARD); /* it was for this board only */
+        } else {
+            viewer_say_error(viewer, CLOSE_UNKNOWN_BOARD, board_id(topic->board), "the board was removed");
+        }
     }
     (void)map_remove(&hub->topics, board_id(topic->board), strlen(board_id(topic->board)));
     topic_destroy(topic);

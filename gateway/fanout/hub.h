@@ -54,7 +54,7 @@ void hub_set_catalog(struct hub *hub, const char *hash, struct moment now);
 
 /** Owns: borrows the board until hub_remove_topic. NULL when full or out of memory. */
 struct topic *hub_add_topic(struct hub *hub, struct board *board);
-/** Its viewers are told unknown_board and stay connected. */
+/** Its viewers are told unknown_board; those by WebSocket stay connected, event streams end. */
 void hub_remove_topic(struct hub *hub, struct topic *topic);
 struct topic *hub_topic(const struct hub *hub, const char *board);
 struct board *topic_board(struct topic *topic);

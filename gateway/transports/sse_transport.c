@@ -4,7 +4,6 @@
  */
 #include "transports/sse_transport.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,7 +86,8 @@ static bool quality_of(const struct http_exchange *exchange, struct viewer_quali
     }
     char *end = NULL;
     double rate = strtod(text, &end);
-    if (end == text || *end || !isfinite(rate) || (rate != 0 && (rate < 0.01 || rate > 100))) {
+    bool is_plain = text[strspn(text, "0123456789.")] == '\0'; /* strtod() also takes blanks, signs, hex and inf */
+    if (!is_plain || end == text || *end || (rate > 0 && rate < 0.01) || rate > 100) {
         return false;
     }
     out_quality->has_max_rate = true;
@@ -140,8 +140,9 @@ static void on_request(void *context, struct http_exchange *exchange)
         access_check_viewer_header(transport->options.access, http_header(exchange, "authorization")) !=
             RESULT_OK) {
         metric_add(transport->refused, 1);
-        http_set_header(exchange, "WWW-Authenticate", "Bearer");
-        http_problem(exchange, 401, "token_required", NULL);
+        http_set_header(exchange, "WWW-Authenticate", "Bearer realm=\"viewer\"");
+        http_set_header(exchange, "Cache-Control", "no-store");
+        http_problem(exchange, 401, "unauthenticated", "the viewer key is missing or wrong");
         return;
     }
     if (!hub_topic(pipeline_hub(transport->options.pipeline), board)) {
