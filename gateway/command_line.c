@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config.h"
+
 const char COMMAND_LINE_HELP[] =
     "Usage: sophia-gateway [--config FILE] [--check-config | --print-config | --print-example | --version | --help]\n"
     "\n"
@@ -73,7 +75,8 @@ static char *directory_at(const char *base, const char *below)
     return path;
 }
 
-char *shipped_directory(const char *installed, const char *in_tree)
+/* `installed` below the prefix, else `in_tree` below the source tree. The caller frees it; NULL when neither exists. */
+static char *shipped_directory(const char *installed, const char *in_tree)
 {
     char binary[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", binary, sizeof binary - 1);
@@ -94,4 +97,15 @@ char *shipped_directory(const char *installed, const char *in_tree)
         path = directory_at(binary, below);
     }
     return path;
+}
+
+bool directories_fill_in(struct config *config)
+{
+    if (!config->definitions_dir) {
+        config->definitions_dir = shipped_directory("definitions", "deploy/definitions");
+    }
+    if (!config->web_dir) {
+        config->web_dir = shipped_directory("web", "web/dist");
+    }
+    return config->definitions_dir != NULL;
 }

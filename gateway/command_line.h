@@ -26,11 +26,13 @@ bool command_line_parse(int argc, char **argv, struct command_line *out_command_
 /** The part of --help before the options. */
 extern const char COMMAND_LINE_HELP[];
 
+struct config;
+
 /**
- * A directory that comes with the gateway: `installed` below the prefix's share/sophia-gateway when
- * it is there, else `in_tree` below the source tree that the binary was built in.
- * Owns: the caller frees it. NULL when neither exists.
+ * Directories that were not configured become the ones that came with the gateway: below the prefix's
+ * share/sophia-gateway when they are there, else in the source tree that the binary was built in.
+ * False when there are no definitions; no web page is no failure.
  */
-char *shipped_directory(const char *installed, const char *in_tree);
+bool directories_fill_in(struct config *config);
 
 #endif

@@ -24,21 +24,6 @@ static void print_text(FILE *out, const struct bytes *text)
     }
 }
 
-/* Directories that were not configured are the ones that came with the gateway. */
-static bool directories_fill_in(struct config *config)
-{
-    if (!config->definitions_dir) {
-        config->definitions_dir = shipped_directory("definitions", "deploy/definitions");
-    }
-    if (!config->web_dir) {
-        config->web_dir = shipped_directory("web", "web/dist");
-    }
-    if (!config->definitions_dir) {
-        fprintf(stderr, "definitions.dir: not set, and no definitions are beside the binary\n");
-    }
-    return config->definitions_dir != NULL;
-}
-
 static struct config *configuration_load(const struct command_line *line)
 {
     struct config_report report;
@@ -48,6 +33,7 @@ static struct config *configuration_load(const struct command_line *line)
     print_text(stderr, &report.warnings);
     config_report_finish(&report);
     if (config && !directories_fill_in(config)) {
+        fprintf(stderr, "definitions.dir: not set, and no definitions are beside the binary\n");
         config_finish(config);
         config = NULL;
     }

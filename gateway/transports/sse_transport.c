@@ -86,7 +86,8 @@ static bool quality_of(const struct http_exchange *exchange, struct viewer_quali
     }
     char *end = NULL;
     double rate = strtod(text, &end);
-    bool is_plain = text[strspn(text, "0123456789.")] == '\0'; /* strtod() also takes blanks, signs, hex and inf */
+    bool is_plain =
+        text[strspn(text, "0123456789.")] == '\0'; /* strtod() also takes blanks, signs, hex and inf */
     if (!is_plain || end == text || *end || (rate > 0 && rate < 0.01) || rate > 100) {
         return false;
     }
