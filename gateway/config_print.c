@@ -50,8 +50,10 @@ static void print_mappings(struct bytes *out, const struct config_ingest *ingest
 /** One that was read from a file is told by the name of the file, the next option in the table: both would be refused. */
 static void print_secret(struct bytes *out, const struct option *option, const struct config *config)
 {
-    const char *text = *(char *const *)((const char *)config + option->offset);
-    const char *file = *(char *const *)((const char *)config + option[1].offset);
+    const void *slot = (const char *)config + option->offset;
+    const void *file_slot = (const char *)config + option[1].offset;
+    const char *text = *(char *const *)slot;
+    const char *file = *(char *const *)file_slot;
     print_quoted(out, text && !file ? "***" : NULL);
 }
 
