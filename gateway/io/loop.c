@@ -143,6 +143,8 @@ void loop_destroy(struct loop *loop)
     uv_close((uv_handle_t *)&loop->after_poll, NULL);
     uv_close((uv_handle_t *)&loop->no_wait, NULL);
     loop_finish_closing(loop);
+    /* A name look-up that nobody waits for any more still holds a thread; it ends by its own timeout. */
+    (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
     int status = uv_loop_close(&loop->uv);
     assert(status == 0); /* a timer, signal or watch was not destroyed */
     (void)status;
