@@ -561,7 +561,7 @@ static void write_state(struct admission *door)
 static void write_origin(struct admission *door)
 {
     const struct change *change = door->change;
-    if (change->has_version) {
+    if (change->has_version && !change->is_version_hidden) {
         write_name(door->text, "ver");
         bytes_append_u64(door->text, change->version);
     }

@@ -86,7 +86,13 @@ struct kpi {
     enum threshold_level *state_levels; /* state: one per state, what the threshold judges */
     uint32_t history_points;            /* 0 = none */
     uint64_t history_step_ms;
-    char *source_kind;      /* "http", "pg", "redis", "internal", "derived" */
+    char *history_query;      /* $1 = number of points; columns as_of, value; or NULL */
+    char *source_kind;        /* "http", "pg", "redis", "internal", "derived" */
+    char *source_query;       /* "pg": what reads it; NULL: it is fed from the state table */
+    char **source_relations;  /* "schema.table": the query is asked again when one of them changed */
+    size_t source_relation_count;
+    char *source_channel;   /* "redis", and "pg" that is told on a channel as well; or NULL */
+    char *source_key;       /* "redis": holds the newest message; or NULL */
     struct kpi *derived_of; /* source.kind "derived": copies of this KPI's values, or NULL */
     struct kpi **companions;
     size_t companion_count; /* shown in the same tile: on every board that shows this KPI */
@@ -164,6 +170,9 @@ MUST_CHECK enum result catalog_admit(const struct kpi *kpi, const struct change 
 
 /** as_of and state of a board's value text, without parsing it: every value text begins with them. false when it does not. */
 bool value_peek(const char *text, size_t length, int64_t *out_as_of_ms, enum value_state *out_state);
+
+/** The amount of a board's value text in state ok, as it is written: a number or a quoted decimal. Borrowed. false: none. */
+bool value_peek_amount(const char *text, size_t length, const char **out_token, size_t *out_length);
 
 /**
  * The same value in another state: rewrites "state" and "reason" of a board's value text, keeps v and as_of.

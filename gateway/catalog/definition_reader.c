@@ -124,6 +124,7 @@ static const char *const kind_names[] = {
     [MEMBER_ARRAY] = "an array",
     [MEMBER_LIST] = "an array",
     [MEMBER_OPTIONAL_TEXT] = "a text or null",
+    [MEMBER_QUERY] = "a text or a list of lines",
 };
 
 static bool has_kind(const json_t *member, enum member_kind kind)
@@ -144,6 +145,8 @@ static bool has_kind(const json_t *member, enum member_kind kind)
     case MEMBER_ARRAY:
     case MEMBER_LIST:
         return json_is_array(member);
+    case MEMBER_QUERY:
+        return json_is_string(member) || json_is_array(member);
     }
     return false;
 }
@@ -178,7 +181,7 @@ static bool check_member(const struct place *place, const json_t *member, const 
         place_say(place, rule->name, "must be %s", kind_names[rule->kind]);
         return false;
     }
-    if (json_is_string(member)) {
+    if (json_is_string(member) && rule->kind != MEMBER_QUERY) {
         return check_text(place, rule->name, json_string_value(member));
     }
     size_t size = json_array_size(member);
@@ -295,6 +298,67 @@ char *place_copy_text(const struct place *place, const json_t *object, const cha
     if (!copy) {
         place_say_no_memory(place);
     }
+    return copy;
+}
+
+/** One line, or the whole: text of one statement, so it ends without a semicolon. */
+static bool query_line(const struct place *place, const char *member, const json_t *line, struct bytes *query)
+{
+    const char *text = json_string_value(line);
+    if (!text || !is_clean_text(text)) {
+        place_say(place, member, text ? "contains control characters" : "must be a text or a list of lines");
+        return false;
+    }
+    if (query->length > 0) {
+        bytes_append_byte(query, '\n');
+    }
+    bytes_append_text(query, text);
+    return true;
+}
+
+static bool query_lines(const struct place *place, const json_t *value, const char *member,
+                        struct bytes *query)
+{
+    if (json_is_string(value)) {
+        return query_line(place, member, value, query);
+    }
+    bool is_good = true;
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        struct place at = place_enter_index(place, member, i);
+        is_good = query_line(&at, NULL, json_array_get(value, i), query) && is_good;
+    }
+    return is_good;
+}
+
+static bool query_check(const struct place *place, const char *member, const struct bytes *query)
+{
+    if (bytes_failed(query) || query->length > DEFINITION_QUERY_MAX_BYTES) {
+        place_say(place, member, "is longer than %d bytes", DEFINITION_QUERY_MAX_BYTES);
+    } else if (query->length == 0) {
+        place_say(place, member, "must not be empty");
+    } else if (query->at[query->length - 1] == ';') {
+        place_say(place, member, "is one statement: without the ; at its end");
+    } else {
+        return true;
+    }
+    return false;
+}
+
+char *place_copy_query(const struct place *place, const json_t *object, const char *member)
+{
+    const json_t *value = json_object_get(object, member);
+    char *copy = NULL;
+    size_t length = 0;
+    struct bytes query;
+    bytes_init(&query, DEFINITION_QUERY_MAX_BYTES + 1);
+    if (value && query_lines(place, value, member, &query) && query_check(place, member, &query)) {
+        bytes_append_byte(&query, '\0');
+        copy = bytes_failed(&query) ? NULL : bytes_take(&query, &length);
+        if (!copy) {
+            place_say_no_memory(place);
+        }
+    }
+    bytes_finish(&query);
     return copy;
 }
 

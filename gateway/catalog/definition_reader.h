@@ -22,6 +22,7 @@ enum {
     DEFINITION_CLASSES_MAX = 64,
     DEFINITION_MEMBERS_MAX = 64, /* columns, parts, states, bands of one KPI; roles; tiles of a row */
     DEFINITION_TEXT_MAX_BYTES = 1024,
+    DEFINITION_QUERY_MAX_BYTES = 16384,
     DEFINITION_FINDINGS_MAX = 200, /* told; more are only counted */
     DEFINITION_PLACE_MAX_BYTES = 320,
 };
@@ -52,6 +53,7 @@ enum member_kind {
     MEMBER_OBJECT,
     MEMBER_ARRAY, /* not empty, at most DEFINITION_MEMBERS_MAX items */
     MEMBER_LIST,  /* an array of any length; whoever reads it checks the length */
+    MEMBER_QUERY, /* SQL: a text, or its lines as a list of texts; place_copy_query() checks it */
 };
 
 struct member_rule {
@@ -77,6 +79,8 @@ bool place_check_texts(const struct place *place, const json_t *object, const ch
 
 /** A copy to free(), or NULL when absent; memory running out is a finding. */
 char *place_copy_text(const struct place *place, const json_t *object, const char *member);
+/** A statement to free(), its lines joined, or NULL when absent or not well formed (a finding). */
+char *place_copy_query(const struct place *place, const json_t *object, const char *member);
 
 /** The nearest of the words to a misspelt one, as " (did you mean \"x\"?)", or "". */
 struct hint {

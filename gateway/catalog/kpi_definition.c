@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "catalog/kpi_source.h"
 #include "protocol/limits.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
@@ -56,9 +57,6 @@ static const char *const display_names[] = {"strip", "heat", "timeline", "bars",
 static const char *const sort_names[] = {"asc", "desc", NULL};
 static const char *const drill_names[] = {"history", "rows", "link", NULL};
 static const char *const target_names[] = {"pace", "plan", "limit", "usual", NULL};
-
-enum source_kind { SOURCE_PG, SOURCE_REDIS, SOURCE_HTTP, SOURCE_INTERNAL, SOURCE_DERIVED };
-static const char *const source_names[] = {"pg", "redis", "http", "internal", "derived", NULL};
 
 /** What a value can be compared with, and how the tile says so. */
 static const char *const compare_names[] = {
@@ -306,12 +304,7 @@ static void check_bands(const struct kpi *kpi, const json_t *raw, const struct p
     refuse_member(raw, "bands", is_numeric(kpi), "a number", place);
 }
 
-static const struct member_rule target_rules[] = {
-    {"kind", MEMBER_TEXT, true},
-    {"label", MEMBER_TEXT, false},
-    {"relation", MEMBER_TEXT, false},
-    {"expression", MEMBER_TEXT, false},
-};
+static const struct member_rule target_rules[] = {{"kind", MEMBER_TEXT, true}, {"label", MEMBER_TEXT, false}};
 
 static void check_target(const struct kpi *kpi, const json_t *raw, const struct place *place)
 {
@@ -361,7 +354,8 @@ static void check_drill(const json_t *raw, const struct place *place)
 /* ---- history ---- */
 
 static const struct member_rule history_rules[] = {{"points", MEMBER_INTEGER, true},
-                                                   {"step", MEMBER_TEXT, true}};
+                                                   {"step", MEMBER_TEXT, true},
+                                                   {"query", MEMBER_QUERY, false}};
 
 /** "5m" -> 300; 0 when it is not a number of s, m, h or d within 1 s..31 d. */
 static uint64_t step_seconds(const char *text)
@@ -390,6 +384,7 @@ static void read_history(struct kpi *kpi, const json_t *raw, const struct place 
         place_say(&at, "step", "must be a whole number of s, m, h or d, such as \"5m\", at most 31 days");
     }
     kpi->history_step_ms = step_s * 1000;
+    kpi->history_query = place_copy_query(&at, history, "query");
     refuse_member(raw, "history", is_numeric(kpi), "a number", place);
 }
 
@@ -591,103 +586,6 @@ static void read_cap(struct kpi *kpi, const json_t *raw, const struct place *pla
     kpi->cap = (uint32_t)place_integer(place, raw, "cap", 1, TABLE_ROWS_MAX, 1);
 }
 
-/* ---- source ---- */
-
-static const struct member_rule pg_rules[] = {
-    {"kind", MEMBER_TEXT, true},        {"relation", MEMBER_TEXT, true}, {"column", MEMBER_TEXT, false},
-    {"expression", MEMBER_TEXT, false}, {"num", MEMBER_TEXT, false},     {"den", MEMBER_TEXT, false},
-    {"columns", MEMBER_OBJECT, false},  {"row", MEMBER_TEXT, false},     {"key", MEMBER_TEXT, false},
-    {"where", MEMBER_TEXT, false},      {"group", MEMBER_TEXT, false},   {"order", MEMBER_TEXT, false},
-    {"limit", MEMBER_INTEGER, false},   {"as_of", MEMBER_TEXT, false},
-};
-static const struct member_rule redis_rules[] = {
-    {"kind", MEMBER_TEXT, true},
-    {"channel", MEMBER_TEXT, true},
-    {"key", MEMBER_TEXT, false},
-    {"relation", MEMBER_TEXT, false},
-};
-static const struct member_rule http_rules[] = {{"kind", MEMBER_TEXT, true}, {"name", MEMBER_TEXT, false}};
-static const struct member_rule internal_rules[] = {
-    {"kind", MEMBER_TEXT, true},
-    {"metric", MEMBER_TEXT, true},
-    {"quantile", MEMBER_NUMBER, false},
-    {"window_s", MEMBER_INTEGER, false},
-};
-static const struct member_rule derived_rules[] = {{"kind", MEMBER_TEXT, true}, {"of", MEMBER_TEXT, true}};
-
-static const struct {
-    const struct member_rule *rules;
-    size_t count;
-} source_rules[] = {
-    [SOURCE_PG] = {pg_rules, COUNT_OF(pg_rules)},
-    [SOURCE_REDIS] = {redis_rules, COUNT_OF(redis_rules)},
-    [SOURCE_HTTP] = {http_rules, COUNT_OF(http_rules)},
-    [SOURCE_INTERNAL] = {internal_rules, COUNT_OF(internal_rules)},
-    [SOURCE_DERIVED] = {derived_rules, COUNT_OF(derived_rules)},
-};
-
-static bool takes_member(const struct kpi *kpi, const char *key)
-{
-    return has_column(kpi, key) || has_word(kpi->parts, kpi->part_count, key);
-}
-
-/** `columns` of a pg source: which expression fills which column or part. */
-static void check_source_columns(const struct kpi *kpi, const json_t *source, const struct place *at)
-{
-    json_t *columns = json_object_get(source, "columns");
-    struct place inner = place_enter(at, "columns");
-    const char *key;
-    json_t *expression;
-    json_object_foreach(columns, key, expression) {
-        if (!takes_member(kpi, key)) {
-            place_say(&inner, key, "the KPI has no such column or part");
-        }
-        if (!json_is_string(expression)) {
-            place_say(&inner, key, "must be a text");
-        }
-    }
-    for (size_t i = 0; columns && i < kpi->column_count; i++) {
-        if (kpi->columns[i].is_required && !json_object_get(columns, kpi->columns[i].key)) {
-            place_say(&inner, kpi->columns[i].key, "is missing: the column is required");
-        }
-    }
-}
-
-static void check_pg(const struct kpi *kpi, const json_t *source, const struct place *at)
-{
-    bool is_ratio = json_object_get(source, "num") && json_object_get(source, "den");
-    int ways = (json_object_get(source, "column") ? 1 : 0) + (json_object_get(source, "expression") ? 1 : 0) +
-               (json_object_get(source, "columns") ? 1 : 0) + (is_ratio ? 1 : 0);
-    if (ways != 1) {
-        place_say(at, NULL, "needs exactly one of column, expression, columns, or num with den");
-    }
-    if (!is_ratio && (json_object_get(source, "num") || json_object_get(source, "den"))) {
-        place_say(at, NULL, "num and den come together");
-    }
-    check_source_columns(kpi, source, at);
-}
-
-static void read_source(struct kpi *kpi, const json_t *raw, const struct place *place)
-{
-    const json_t *source = json_object_get(raw, "source");
-    struct place at = place_enter(place, "source");
-    if (!json_is_object(source)) {
-        return; /* place_check_members() has spoken */
-    }
-    if (!json_is_string(json_object_get(source, "kind"))) {
-        place_say(&at, "kind", "is missing");
-        return;
-    }
-    int kind = place_word(&at, source, "kind", source_names);
-    if (kind < 0 || !place_check_members(&at, source, source_rules[kind].rules, source_rules[kind].count)) {
-        return;
-    }
-    kpi->source_kind = place_copy_text(&at, source, "kind");
-    if (kind == SOURCE_PG) {
-        check_pg(kpi, source, &at);
-    }
-}
-
 /* ---- delivery ---- */
 
 static void read_delivery(struct kpi *kpi, const json_t *raw, const struct place *place)
@@ -795,7 +693,8 @@ void kpi_destroy(struct kpi *kpi)
     free_texts(kpi->parts, kpi->part_count);
     free_texts(kpi->states, kpi->state_count);
     free(kpi->state_levels);
-    free(kpi->source_kind);
+    kpi_source_finish(kpi);
+    free(kpi->history_query);
     free(kpi->companions);
     free(kpi->derived);
     free(kpi->boards);
@@ -834,7 +733,7 @@ static void read_members(struct kpi *kpi, const json_t *raw, struct class_table 
     (void)place_word(place, raw, "display", display_names);
     (void)place_check_texts(place, raw, "roles");
     (void)place_check_texts(place, raw, "with");
-    read_source(kpi, raw, place);
+    kpi_source_read(kpi, raw, place);
     read_delivery(kpi, raw, place);
     read_class(kpi, raw, classes, place);
     if (is_well_formed && place->report->count == findings &&

@@ -38,6 +38,40 @@ bool value_peek(const char *text, size_t length, int64_t *out_as_of_ms, enum val
     return true;
 }
 
+/* How many bytes from `at` on are of the set; text need not be terminated. */
+static size_t span_of(const char *text, size_t length, size_t at, const char *set)
+{
+    size_t end = at;
+    while (end < length && text[end] != '\0' && strchr(set, text[end])) {
+        end++;
+    }
+    return end - at;
+}
+
+bool value_peek_amount(const char *text, size_t length, const char **out_token, size_t *out_length)
+{
+    static const char amount_head[] = ",\"v\":"; /* directly behind as_of: the state is ok then */
+    size_t head = sizeof as_of_head - 1;
+    if (length <= head || memcmp(text, as_of_head, head) != 0) {
+        return false;
+    }
+    size_t at = head + span_of(text, length, head, "-0123456789");
+    if (at + sizeof amount_head > length || memcmp(text + at, amount_head, sizeof amount_head - 1) != 0) {
+        return false;
+    }
+    at += sizeof amount_head - 1;
+    size_t quote = text[at] == '"' ? 1 : 0;
+    size_t digits = span_of(text, length, at + quote, "-+.0123456789eE");
+    size_t end = at + quote + digits;
+    if (digits == 0 || (quote && (end >= length || text[end] != '"'))) {
+        return false;
+    }
+    end += quote;
+    *out_token = text + at;
+    *out_length = end - at;
+    return end < length && (text[end] == ',' || text[end] == '}');
+}
+
 static void write_mark(struct bytes *text, json_int_t as_of_ms, enum value_state state, const char *reason)
 {
     bytes_append_text(text, as_of_head);

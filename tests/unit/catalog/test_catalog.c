@@ -19,6 +19,8 @@
 #define HTTP "\"source\":{\"kind\":\"http\"}"
 /** A whole gauge but for its unit and what else the test is about. */
 #define GAUGE HEAD "\"type\":\"gauge\"," HTTP ","
+/** A gauge that is read from PostgreSQL: the rest of its source follows. */
+#define PG HEAD "\"type\":\"gauge\",\"unit\":\"integer\",\"source\":{\"kind\":\"pg\","
 #define TABLE HEAD "\"type\":\"table\",\"cap\":5," HTTP ","
 #define COLUMNS "\"columns\":[{\"key\":\"name\",\"title\":\"Name\",\"unit\":\"text\"}]"
 
@@ -76,9 +78,26 @@ static void test_members_of_a_kpi(void **context)
          "source.kind: unknown kind \"pgg\""},
         {"{" HEAD "\"unit\":\"integer\",\"type\":\"gauge\",\"source\":{\"kind\":\"demo\"}}",
          "unknown kind \"demo\""},
-        {"{" HEAD
-         "\"unit\":\"integer\",\"type\":\"gauge\",\"source\":{\"kind\":\"pg\",\"relation\":\"a.b\"}}",
-         "source: needs exactly one of column"},
+        {"{" PG "\"relation\":\"a.b\"}}", "source.relation: unknown member (did you mean \"relations\"?)"},
+        {"{" PG "\"relations\":[\"a.b\"]}}", "source.query: is missing"},
+        {"{" PG "\"query\":\"select 1 as value\"}}", "source.relations: is missing"},
+        {"{" PG "\"relations\":[\"deals\"],\"query\":\"select 1 as value\"}}",
+         "source.relations[0]: must be schema.table"},
+        {"{" PG "\"relations\":[\"a.b c\"],\"query\":\"select 1 as value\"}}",
+         "source.relations[0]: must be schema.table"},
+        {"{" PG "\"relations\":[17],\"query\":\"select 1 as value\"}}",
+         "source.relations[0]: must be a text"},
+        {"{" PG "\"relations\":[\"a.b\"],\"query\":17}}", "source.query: must be a text or a list of lines"},
+        {"{" PG "\"relations\":[\"a.b\"],\"query\":[\"select\",17]}}", "source.query[1]: must be a text"},
+        {"{" PG "\"relations\":[\"a.b\"],\"query\":\"\"}}", "source.query: must not be empty"},
+        {"{" PG "\"relations\":[\"a.b\"],\"query\":[]}}", "source.query: must not be empty"},
+        {"{" PG "\"relations\":[\"a.b\"],\"query\":\"select 1;\"}}", "source.query: is one statement"},
+        {"{" PG "\"relations\":[\"a.b\"],\"query\":\"select\\u00011\"}}",
+         "source.query: contains control characters"},
+        {"{" GAUGE "\"unit\":\"integer\",\"history\":{\"points\":12,\"step\":\"1h\",\"query\":\"select;\"}}",
+         "history.query: is one statement"},
+        {"{" GAUGE "\"unit\":\"integer\",\"target\":{\"kind\":\"pace\",\"relation\":\"a.b\"}}",
+         "target.relation: unknown member"},
         {"{\"id\":\"Sales Total\"}", "kpis[0].id: \"Sales Total\" is not a KPI id"},
         {"17", "kpis[0]: must be an object with an id"},
         {"{" HEAD "\"unit\":\"integer\",\"type\":\"gauge\"," HTTP ",\"privacy\":\"restricted\"}",
@@ -151,9 +170,6 @@ static void test_rows_parts_and_states(void **context)
         {"{" HEAD "\"type\":\"state\",\"states\":{\"up\":{\"title\":\"up\",\"level\":\"good\"}}," HTTP "}",
          "sales.total.states.up.level: unknown level \"good\""},
         {"{" HEAD "\"type\":\"state\",\"states\":{}," HTTP "}", "sales.total.states: has 0 states"},
-        {"{" HEAD "\"type\":\"table\",\"cap\":5," COLUMNS ",\"source\":{\"kind\":\"pg\",\"relation\":\"r\","
-         "\"columns\":{\"nam\":\"x\"}}}",
-         "source.columns.nam: the KPI has no such column or part"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_kpis_refused(cases[i].kpi, cases[i].finding);
@@ -165,6 +181,60 @@ static void test_rows_parts_and_states(void **context)
     "\",\"title\":\"T\",\"about\":\"A\",\"roles\":[\"s\"],\"privacy\":\"public\",\"type\":\"gauge\"," \
     "\"unit\":\"integer\",\"source\":" source "}"
 #define DERIVED(of) "{\"kind\":\"derived\",\"of\":\"" of "\"}"
+
+static void test_what_a_source_is_told(void **context)
+{
+    (void)context;
+    struct catalog *catalog = definitions_must_load(
+        "{" PG
+        "\"relations\":[\"a.b\",\"c.d\"],\"query\":[\"select value\",\"from a.b\"],\"channel\":\"kpi:total\"},"
+        "\"history\":{\"points\":12,\"step\":\"1h\",\"query\":\"select as_of, value from a.history($1)\"}}",
+        "sales.total");
+    const struct kpi *kpi = catalog_kpi(catalog, "sales.total", strlen("sales.total"));
+    assert_non_null(kpi);
+    assert_string_equal(kpi->source_kind, "pg");
+    assert_string_equal(kpi->source_query, "select value\nfrom a.b");
+    assert_int_equal(kpi->source_relation_count, 2);
+    assert_string_equal(kpi->source_relations[0], "a.b");
+    assert_string_equal(kpi->source_relations[1], "c.d");
+    assert_string_equal(kpi->source_channel, "kpi:total");
+    assert_null(kpi->source_key);
+    assert_string_equal(kpi->history_query, "select as_of, value from a.history($1)");
+    char *served = json_dumps(kpi->definition, 0);
+    assert_non_null(served);
+    assert_null(strstr(served, "select")); /* viewers hear the kind only */
+    assert_null(strstr(served, "a.b"));
+    free(served);
+    catalog_unref(catalog);
+}
+
+static void test_a_pg_kpi_without_a_query_is_fed_from_the_state_table(void **context)
+{
+    (void)context;
+    struct catalog *catalog = definitions_must_load(
+        "{" HEAD "\"type\":\"gauge\",\"unit\":\"integer\",\"source\":{\"kind\":\"pg\"}}", "sales.total");
+    const struct kpi *kpi = catalog_kpi(catalog, "sales.total", strlen("sales.total"));
+    assert_non_null(kpi);
+    assert_null(kpi->source_query);
+    assert_int_equal(kpi->source_relation_count, 0);
+    catalog_unref(catalog);
+}
+
+static void test_a_query_has_a_limit(void **context)
+{
+    (void)context;
+    static const char start[] = "{" PG "\"relations\":[\"a.b\"],\"query\":\"select ";
+    static const char end[] = "\"}}";
+    char kpi[sizeof start + sizeof end + DEFINITION_QUERY_MAX_BYTES];
+    memcpy(kpi, start, sizeof start);
+    size_t length = sizeof start - 1;
+    size_t over = DEFINITION_QUERY_MAX_BYTES + 1 - strlen("select ");
+    memset(kpi + length, 'x', over);
+    memcpy(kpi + length + over, end, sizeof end);
+    assert_kpis_refused(kpi, "source.query: is longer than 16384 bytes");
+    memcpy(kpi + length + over - 1, end, sizeof end);
+    catalog_unref(definitions_must_load(kpi, "sales.total"));
+}
 
 static void test_ties_between_kpis(void **context)
 {
@@ -455,8 +525,9 @@ static void test_every_allocation_may_fail(void **context)
     char *directory = definitions_create();
     definitions_write(
         directory, "kpis/sales.json",
-        "{\"kpis\":[{" GAUGE
-        "\"unit\":\"integer\",\"class\":\"hourly\",\"cadence_s\":60,\"with\":[\"sales.mix\"]},"
+        "{\"kpis\":[{" PG "\"relations\":[\"a.b\",\"a.c\"],\"query\":[\"select value\",\"from a.b\"]},"
+        "\"history\":{\"points\":9,\"step\":\"1h\",\"query\":\"select as_of, value from a.c\"},"
+        "\"class\":\"hourly\",\"cadence_s\":60,\"with\":[\"sales.mix\"]},"
         "{\"id\":\"sales.mix\",\"title\":\"T\",\"about\":\"A\",\"roles\":[\"s\"],\"privacy\":\"public\",\"type\":\"mix\","
         "\"unit\":\"integer\",\"parts\":[{\"key\":\"a\",\"title\":\"A\"}]," HTTP "},"
         "{\"id\":\"sales.rows\",\"title\":\"T\",\"about\":\"A\",\"roles\":[\"s\"],\"privacy\":\"public\",\"type\":\"table\","
@@ -475,6 +546,9 @@ int main(void)
         cmocka_unit_test(test_members_of_a_kpi),
         cmocka_unit_test(test_thresholds),
         cmocka_unit_test(test_rows_parts_and_states),
+        cmocka_unit_test(test_what_a_source_is_told),
+        cmocka_unit_test(test_a_pg_kpi_without_a_query_is_fed_from_the_state_table),
+        cmocka_unit_test(test_a_query_has_a_limit),
         cmocka_unit_test(test_ties_between_kpis),
         cmocka_unit_test(test_boards),
         cmocka_unit_test(test_thirteen_headline_tiles_are_too_many),
