@@ -26,6 +26,10 @@ enum {
     TABLE_ROWS_MAX = 1000,          /* hard ceiling of a definition's cap */
     BOARD_TEXT_MAX_BYTES = 8388608, /* names and values of one board; half of what a snapshot may be */
     HISTORY_POINTS_MAX = 120,
+    HISTORY_READ_POINTS_MAX = 4000, /* of one answer that is read from the database */
+
+    CLEAR_BODY_MAX_BYTES = 4096,
+    CACHE_NAME_MAX_BYTES = 512, /* a key or class, when clearing the cache */
 
     INGEST_BODY_MAX_BYTES = 1048576,
     INGEST_ITEMS_MAX = 1000,

@@ -29,7 +29,7 @@ export const arrows = {
 };
 
 /** Files right below gateway/: the doors and what stands beside them are `pipeline`, the rest is `main`. */
-const pipelineFiles = new Set(['pipeline.h', 'pipeline.c', 'pipeline_definitions.c', 'pipeline_internal.h', 'pipeline_submission.c', 'health.h', 'health.c']);
+const pipelineFiles = new Set(['pipeline.h', 'pipeline.c', 'pipeline_definitions.c', 'pipeline_internal.h', 'pipeline_submission.c', 'health.h', 'health.c', 'pipeline_restart.c', 'upstreams.c', 'upstreams.h', 'history_reader.c', 'history_reader.h']);
 
 /** A header that names a library -> the only places that may include it: a room, or one file. */
 export const homes = [
