@@ -1,7 +1,8 @@
 /*
  * Start:  loop, metrics -> hub, pipeline, journal -> listener and its routes -> sources -> accept.
  * Drain:  not ready, listening socket closed, viewers told when to move -> stragglers closed -> loop stopped.
- * Stop:   sources -> listener (closes what is left) -> transports -> pipeline -> hub -> journal -> loop.
+ * Stop:   sources -> journal (what is outstanding is answered) -> listener (closes what is left) -> transports ->
+ *         pipeline -> hub -> loop.
  *
  * A drain ends when the last viewer has left and the last HTTP request is answered,
  * or at drain.grace_ms. Changes are still taken and delivered while it runs.
@@ -245,7 +246,7 @@ static bool build_core(struct gateway *gateway, struct catalog *catalog)
     if (!gateway->journal) {
         return false;
     }
-    pipeline_set_journal(gateway->pipeline, gateway->journal);
+    pipeline_set_journals(gateway->pipeline, gateway->journal, gateway->journal);
     hub_set_identity(gateway->hub, gateway->node, GATEWAY_VERSION, config->demo.enabled);
     return pipeline_set_catalog(gateway->pipeline, catalog) == RESULT_OK;
 }
@@ -467,6 +468,10 @@ void gateway_destroy(struct gateway *gateway)
         return;
     }
     sources_stop(gateway);
+    if (gateway->pipeline) {
+        pipeline_set_journals(gateway->pipeline, NULL, NULL);
+    }
+    journal_destroy(gateway->journal);
     listener_destroy(gateway->listener);
     sources_destroy(gateway);
     ws_transport_destroy(gateway->ws);
@@ -476,7 +481,6 @@ void gateway_destroy(struct gateway *gateway)
     access_destroy(gateway->access);
     pipeline_destroy(gateway->pipeline);
     hub_destroy(gateway->hub);
-    journal_destroy(gateway->journal);
     loop_timer_destroy(gateway->hub_timer);
     loop_timer_destroy(gateway->drain_timer);
     loop_signal_destroy(gateway->on_term);

@@ -43,6 +43,9 @@ struct pipeline *pipeline_create(const struct pipeline_options *options, struct 
     pipeline->options = *options;
     pipeline->hub = hub;
     map_init(&pipeline->memories, options->max_kpis);
+    map_init(&pipeline->journals, options->max_boards);
+    list_init(&pipeline->pendings);
+    pipeline->generation = 1;
     pipeline->history = history_create(options->max_kpis);
     if (!pipeline->history) {
         pipeline_destroy(pipeline);
@@ -56,6 +59,11 @@ struct pipeline *pipeline_create(const struct pipeline_options *options, struct 
 void pipeline_retire_board(struct pipeline *pipeline, struct topic *topic)
 {
     struct board *board = topic_board(topic);
+    struct journal *journal = pipeline_journal_of(pipeline, board_id(board));
+    if (journal) {
+        journal_close(journal, board_id(board));
+    }
+    (void)map_remove(&pipeline->journals, board_id(board), strlen(board_id(board)));
     hub_remove_topic(pipeline->hub, topic);
     board_destroy(board);
 }
@@ -64,6 +72,11 @@ void pipeline_destroy(struct pipeline *pipeline)
 {
     if (!pipeline) {
         return;
+    }
+    while (!list_is_empty(&pipeline->pendings)) {
+        struct pending *pending = LIST_ITEM(pipeline->pendings.next, struct pending, node);
+        list_remove(&pending->node);
+        pending->abandon(pending);
     }
     for (size_t i = 0; pipeline->catalog && i < catalog_board_count(pipeline->catalog); i++) {
         struct topic *topic = hub_topic(pipeline->hub, catalog_board_at(pipeline->catalog, i)->id);
@@ -80,17 +93,53 @@ void pipeline_destroy(struct pipeline *pipeline)
         free(memory);
     }
     map_finish(&pipeline->memories);
+    map_finish(&pipeline->journals);
     free(pipeline);
 }
 
-void pipeline_set_journal(struct pipeline *pipeline, struct journal *journal)
+void pipeline_set_journals(struct pipeline *pipeline, struct journal *local, struct journal *shared)
 {
-    pipeline->journal = journal;
+    pipeline->local = local;
+    pipeline->shared = shared;
+    pipeline->is_attached = shared && !shared->is_shared;
+    if (shared && shared->is_shared) {
+        pipeline_report_source(pipeline, "journal", false, "not attached yet");
+    }
+    if (!shared) {
+        map_finish(&pipeline->journals);
+    }
 }
 
 bool pipeline_is_durable(const struct pipeline *pipeline)
 {
-    return pipeline->journal->is_durable;
+    return pipeline->shared && pipeline->shared->is_durable;
+}
+
+uint64_t pipeline_generation(const struct pipeline *pipeline)
+{
+    return pipeline->is_attached ? pipeline->generation : 0;
+}
+
+struct journal *pipeline_journal_of(const struct pipeline *pipeline, const char *board)
+{
+    return map_get(&pipeline->journals, board, strlen(board));
+}
+
+struct journal *pipeline_open_journal_of(const struct pipeline *pipeline, const char *board)
+{
+    struct journal *journal = pipeline_journal_of(pipeline, board);
+    return journal && journal->is_shared && !pipeline->is_attached ? NULL : journal;
+}
+
+bool pipeline_is_shared(const struct pipeline *pipeline, const struct kpi *kpi)
+{
+    for (size_t i = 0; i < kpi->board_count; i++) {
+        const struct journal *journal = pipeline_journal_of(pipeline, kpi->boards[i]->id);
+        if (journal && journal->is_shared) {
+            return true;
+        }
+    }
+    return false;
 }
 
 const struct catalog *pipeline_catalog(const struct pipeline *pipeline)
@@ -110,8 +159,26 @@ void pipeline_report_source(struct pipeline *pipeline, const char *name, bool is
 
 struct board *pipeline_first_board(const struct pipeline *pipeline, const struct kpi *kpi)
 {
-    struct topic *topic = kpi->board_count ? hub_topic(pipeline->hub, kpi->boards[0]->id) : NULL;
-    return topic ? topic_board(topic) : NULL;
+    struct board *first = NULL;
+    for (size_t i = 0; i < kpi->board_count; i++) {
+        struct topic *topic = hub_topic(pipeline->hub, kpi->boards[i]->id);
+        const struct journal *journal = topic ? pipeline_journal_of(pipeline, kpi->boards[i]->id) : NULL;
+        if (journal && journal->is_shared) {
+            return topic_board(topic);
+        }
+        first = first || !topic ? first : topic_board(topic);
+    }
+    return first;
+}
+
+bool pipeline_shows(const struct kpi *kpi, const char *board)
+{
+    for (size_t i = 0; i < kpi->board_count; i++) {
+        if (strcmp(kpi->boards[i]->id, board) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- what the journal calls ---- */
@@ -122,6 +189,20 @@ static bool host_known_version(void *context, const char *board, const char *fie
     struct pipeline *pipeline = context;
     struct topic *topic = hub_topic(pipeline->hub, board);
     return topic && board_version(topic_board(topic), field, field_length, out_version);
+}
+
+static bool host_is_same(void *context, const char *board, const char *field, size_t field_length,
+                         const char *value, size_t value_length, uint64_t version)
+{
+    struct pipeline *pipeline = context;
+    struct topic *topic = hub_topic(pipeline->hub, board);
+    size_t length = 0;
+    const char *known = topic ? board_value(topic_board(topic), field, field_length, &length) : NULL;
+    if (!known || length != value_length || memcmp(known, value, length) != 0) {
+        return false;
+    }
+    board_set_version(topic_board(topic), field, field_length, version);
+    return true;
 }
 
 /* The most urgent of the fields decides how long the others may gather. */
@@ -140,6 +221,28 @@ static uint32_t coalesce_of(const struct pipeline *pipeline, const struct overla
     return least;
 }
 
+/* Recent points are not shared; what every node hears of is the values, so each keeps its own points of those. */
+static void history_learn(struct pipeline *pipeline, const struct overlay_entry *entry)
+{
+    const struct kpi *kpi = catalog_kpi(pipeline->catalog, entry->field, entry->field_length);
+    const char *token = NULL;
+    size_t length = 0;
+    int64_t as_of_ms = 0;
+    enum value_state state = VALUE_OK;
+    if (kpi && kpi->history_points > 0 && kpi->type != KPI_STATE && entry->value &&
+        value_peek_amount(entry->value, entry->value_length, &token, &length) &&
+        value_peek(entry->value, entry->value_length, &as_of_ms, &state)) {
+        (void)history_record(pipeline->history, kpi->id, as_of_ms, token,
+                             length); /* decoration: a miss is a gap */
+    }
+}
+
+static bool is_shared_board(const struct pipeline *pipeline, const char *board)
+{
+    const struct journal *journal = pipeline_journal_of(pipeline, board);
+    return journal && journal->is_shared;
+}
+
 static void host_on_publication(void *context, const char *board, const struct overlay *publication,
                                 const uint64_t *versions)
 {
@@ -156,7 +259,81 @@ static void host_on_publication(void *context, const char *board, const struct o
         log_error("board could not store a publication", LOG_TEXT("board", board),
                   LOG_TEXT("err", result_name(result)));
     }
+    for (size_t i = 0; is_shared_board(pipeline, board) && i < publication->count; i++) {
+        history_learn(pipeline, &publication->entries[i]);
+    }
     hub_board_changed(pipeline->hub, topic, coalesce_of(pipeline, publication), now);
+}
+
+static void host_on_image(void *context, const char *board, const struct journal_image *image)
+{
+    struct pipeline *pipeline = context;
+    struct topic *topic = hub_topic(pipeline->hub, board);
+    if (!topic) {
+        return; /* it was retired while the journal read it */
+    }
+    const struct board_image content = {
+        .at = image->at,
+        .entries = image->entries,
+        .versions = image->versions,
+        .count = image->count,
+        .known = image->known,
+        .known_count = image->known_count,
+        .floor = image->floor,
+    };
+    struct moment now = pipeline->options.now();
+    bool has_common = false;
+    uint64_t common = 0;
+    enum result result = board_reload(topic_board(topic), &content, now.wall_ms, &has_common, &common);
+    if (result != RESULT_OK) {
+        metric_add(pipeline->damaged, 1);
+        log_error("board could not store an image", LOG_TEXT("board", board),
+                  LOG_TEXT("err", result_name(result)));
+    }
+    for (size_t i = 0; i < image->count; i++) {
+        history_learn(pipeline, &image->entries[i]);
+    }
+    pipeline->generation++;
+    hub_board_rebased(pipeline->hub, topic, has_common, common, now);
+    pipeline_prune(pipeline, board);
+}
+
+static void host_on_restart(void *context, const struct position *at, const struct journal_restart *restart)
+{
+    struct pipeline *pipeline = context;
+    struct topic *topic = hub_topic(pipeline->hub, restart->board);
+    if (!topic) {
+        return;
+    }
+    struct board *board = topic_board(topic);
+    board_restart(board, *at);
+    for (size_t i = 0; i < restart->removed_count; i++) {
+        board_drop(board, restart->removed[i].field, restart->removed[i].field_length);
+    }
+    for (size_t i = 0; i < restart->forgotten_count; i++) {
+        board_set_version(board, restart->forgotten[i].field, restart->forgotten[i].field_length, 0);
+    }
+    pipeline->generation++;
+    hub_board_reset(pipeline->hub, topic, pipeline->options.now());
+}
+
+static void host_on_attached(void *context, bool is_attached, const char *reason)
+{
+    struct pipeline *pipeline = context;
+    pipeline->is_attached = is_attached;
+    pipeline->generation += is_attached ? 1 : 0;
+    pipeline_report_source(pipeline, "journal", is_attached, reason);
+    if (is_attached) {
+        pipeline_prune(pipeline, NULL); /* what a reload could not do meanwhile */
+    }
+}
+
+static bool host_knows_field(void *context, const char *board, const char *field, size_t field_length)
+{
+    const struct pipeline *pipeline = context;
+    struct topic *topic = hub_topic(pipeline->hub, board);
+    uint64_t version = 0;
+    return !topic || board_version(topic_board(topic), field, field_length, &version);
 }
 
 struct journal_host pipeline_journal_host(struct pipeline *pipeline)
@@ -164,7 +341,12 @@ struct journal_host pipeline_journal_host(struct pipeline *pipeline)
     return (struct journal_host){
         .context = pipeline,
         .known_version = host_known_version,
+        .is_same = host_is_same,
         .on_publication = host_on_publication,
+        .on_image = host_on_image,
+        .on_restart = host_on_restart,
+        .on_attached = host_on_attached,
+        .knows_field = host_knows_field,
     };
 }
 
@@ -221,6 +403,26 @@ static void print_history(void *context, const char *board, struct bytes *out)
         is_first = false;
     }
     bytes_append_byte(out, '}');
+}
+
+bool pipeline_each_field(const struct pipeline *pipeline, const char *kpi,
+                         void (*visit)(void *context, const char *field, size_t length), void *context)
+{
+    const struct kpi *found = catalog_kpi(pipeline->catalog, kpi, strlen(kpi));
+    const struct board *board = found ? pipeline_first_board(pipeline, found) : NULL;
+    if (!board) {
+        return false;
+    }
+    size_t length = 0;
+    if (board_value(board, kpi, strlen(kpi), &length)) {
+        visit(context, kpi, strlen(kpi));
+    }
+    const void *cursor = NULL;
+    struct overlay_entry row;
+    while (board_next_row(board, kpi, strlen(kpi), &cursor, &row)) {
+        visit(context, row.field, row.field_length);
+    }
+    return true;
 }
 
 /* ---- ages ---- */

@@ -40,17 +40,25 @@ struct pipeline_options {
 /** Owns: hub and metrics outlive the pipeline. NULL when memory ran out. */
 struct pipeline *pipeline_create(const struct pipeline_options *options, struct hub *hub,
                                  struct metrics *metrics);
+/** What is still outstanding is answered (UNAVAILABLE). Order: see journal_destroy(). NULL is allowed. */
 void pipeline_destroy(struct pipeline *pipeline);
 
-/** What the journal calls; hand it to the journal's constructor. */
+/** What the journals call; hand it to their constructors. */
 struct journal_host pipeline_journal_host(struct pipeline *pipeline);
-/** Before the first catalogue. The journal stays the caller's and outlives the last submit. */
-void pipeline_set_journal(struct pipeline *pipeline, struct journal *journal);
+/**
+ * Before the first catalogue. The journals stay the caller's.
+ *
+ * local:  boards that show a KPI of source.kind "internal": each process has its own.
+ * shared: all others; the same pointer when there is one journal. One that is_shared is told of as source "journal".
+ * Both NULL: they are about to be destroyed; whatever is submitted from now on is answered UNAVAILABLE.
+ */
+void pipeline_set_journals(struct pipeline *pipeline, struct journal *local, struct journal *shared);
 bool pipeline_is_durable(const struct pipeline *pipeline);
 
 /**
  * Put definitions in force: the first ones, or others at a reload. Boards appear, change and go;
- * fields of KPIs that left are removed on every screen. Viewers hear of it by heartbeat.
+ * fields of KPIs that left are removed on every screen. Viewers hear of it by heartbeat. Submissions
+ * may be outstanding: what they still bring for KPIs that left is removed again.
  * Owns:   takes its own reference.
  * Result: NO_MEMORY or FULL: the definitions before stay in force.
  */
@@ -60,8 +68,8 @@ const struct catalog *pipeline_catalog(const struct pipeline *pipeline);
 
 /** One item of a submission: a change, and what became of it. */
 struct submission_item {
-    struct change change;              /* the caller's; read only */
-    enum result outcome;               /* OK, UNCHANGED, OLDER, or why it was refused */
+    struct change change; /* the caller's; read only */
+    enum result outcome;  /* OK, UNCHANGED, OLDER, or why it was refused; UNAVAILABLE: send it again */
     char detail[REASON_MAX_BYTES + 1]; /* "" or one sentence for the producer */
 };
 
@@ -77,6 +85,37 @@ typedef void pipeline_done_fn(void *context, struct submission_item *items, size
  */
 void pipeline_submit(struct pipeline *pipeline, struct submission_item *items, size_t count,
                      pipeline_done_fn *done, void *context);
+
+/**
+ * The same for a source with versions of its own history. lineage: which history, see journal_transaction; copied. Items may
+ * come back OTHER_LINEAGE: then call pipeline_restart_source() and read everything again.
+ */
+void pipeline_submit_from(struct pipeline *pipeline, const char *lineage, struct submission_item *items,
+                          size_t count, pipeline_done_fn *done, void *context);
+
+typedef void pipeline_restarted_fn(void *context, enum result outcome);
+/**
+ * A source lost part of its history, or is another one: start the order of every board that shows KPIs of this source
+ * kind (or copies of them) afresh; its viewers get a snapshot. Boards that have this lineage already are left alone.
+ *
+ * keeps: asked for every field of those KPIs before this returns. true: the value stays until the source says otherwise, its
+ *        version is forgotten; false: it leaves.
+ * Calls: done exactly once, possibly before this returns: OK, or the worst of UNAVAILABLE, NO_MEMORY.
+ */
+void pipeline_restart_source(struct pipeline *pipeline, const char *source_kind, const char *lineage,
+                             bool (*keeps)(void *context, const char *field), pipeline_restarted_fn *done,
+                             void *context);
+
+/**
+ * Rises whenever what was submitted before may be missing: the journal attached anew, a board was exchanged or
+ * restarted, other definitions came into force. A source that sees another number than at its last full read
+ * reads everything again. 0 while the shared journal is detached: nothing can be submitted.
+ */
+uint64_t pipeline_generation(const struct pipeline *pipeline);
+
+/** Visits the fields that have a value now; they must not change meanwhile. false: no board shows this KPI. */
+bool pipeline_each_field(const struct pipeline *pipeline, const char *kpi,
+                         void (*visit)(void *context, const char *field, size_t length), void *context);
 
 /** Watch a board. Result: UNKNOWN_BOARD, and those of viewer_subscribe(). */
 MUST_CHECK enum result pipeline_join(struct pipeline *pipeline, struct viewer *viewer, const char *board,

@@ -47,10 +47,36 @@ static enum result board_define(struct pipeline *pipeline, struct board *board,
     return RESULT_OK;
 }
 
-static struct board *board_found(struct pipeline *pipeline, const char *id)
+/* What a process tells of itself has no order across processes. */
+static struct journal *journal_for(const struct pipeline *pipeline, const struct board_definition *definition)
+{
+    for (size_t i = 0; i < definition->kpi_count; i++) {
+        if (strcmp(definition->kpis[i]->source_kind, "internal") == 0) {
+            return pipeline->local;
+        }
+    }
+    return pipeline->shared;
+}
+
+/* false: it cannot be ordered, nothing has changed. */
+static bool board_open(struct pipeline *pipeline, const struct board_definition *definition,
+                       struct position *out_at)
+{
+    struct journal *journal = journal_for(pipeline, definition);
+    if (!journal || journal_open(journal, definition->id, out_at) != RESULT_OK) {
+        return false;
+    }
+    if (map_put(&pipeline->journals, definition->id, strlen(definition->id), journal) != RESULT_OK) {
+        journal_close(journal, definition->id);
+        return false;
+    }
+    return true;
+}
+
+static struct board *board_found(struct pipeline *pipeline, const struct board_definition *definition)
 {
     struct position at;
-    if (journal_open(pipeline->journal, id, &at) != RESULT_OK) {
+    if (!board_open(pipeline, definition, &at)) {
         return NULL;
     }
     const struct board_options options = {
@@ -58,24 +84,28 @@ static struct board *board_found(struct pipeline *pipeline, const char *id)
         .max_tombstones = pipeline->options.max_tombstones_per_board,
         .max_positions = pipeline->options.max_positions_per_board,
     };
-    struct board *board = board_create(id, &options, at);
-    if (board && !hub_add_topic(pipeline->hub, board)) {
+    struct journal *journal = pipeline_journal_of(pipeline, definition->id);
+    struct board *board = board_create(definition->id, &options, at);
+    struct topic *topic = board ? hub_add_topic(pipeline->hub, board) : NULL;
+    if (!topic) {
+        journal_close(journal, definition->id);
+        (void)map_remove(&pipeline->journals, definition->id, strlen(definition->id));
         board_destroy(board);
-        board = NULL;
+        return NULL;
     }
+    topic_set_may_lag(topic, journal->is_shared);
     return board;
 }
 
 /* What a reload does to the fields of one board: one transaction, with text of its own. */
 struct rewrite {
-    struct pipeline *pipeline;
     char board[BOARD_ID_MAX_BYTES + 1];
     struct journal_item *items; /* owned; field and value of one item are one allocation */
     size_t count, capacity;
     bool has_failed; /* memory ran out: some fields are missing from it */
 };
 
-/* value NULL: the field goes. */
+/* value NULL: the field goes. No producer removed it: if its KPI returns, any version is news. */
 static void rewrite_add(struct rewrite *rewrite, const struct overlay_entry *entry, const char *value,
                         size_t value_length, uint64_t version)
 {
@@ -103,21 +133,20 @@ static void rewrite_add(struct rewrite *rewrite, const struct overlay_entry *ent
         .field_length = entry->field_length,
         .value = value ? text + entry->field_length : NULL,
         .value_length = value_length,
-        .has_version = value != NULL,
+        .rule = value ? VERSION_GIVEN : VERSION_FORGOTTEN,
         .version = version,
     };
 }
 
+/* Holds nothing of the pipeline's: that may be gone when a journal answers. */
 static void on_rewrite_done(void *context, struct journal_item *items, size_t count)
 {
     struct rewrite *rewrite = context;
-    struct topic *topic = hub_topic(rewrite->pipeline->hub, rewrite->board);
     for (size_t i = 0; i < count; i++) {
-        if (topic && !items[i].value && items[i].outcome == RESULT_OK) {
-            /* No producer removed it: if its KPI returns, any version is news. */
-            board_set_version(topic_board(topic), items[i].field, items[i].field_length, 0);
-        }
-        rewrite->has_failed = rewrite->has_failed || items[i].outcome != RESULT_OK;
+        /* Filled with what is known there already: another process was first. */
+        bool is_done = items[i].outcome == RESULT_OK || items[i].outcome == RESULT_UNCHANGED ||
+                       items[i].outcome == RESULT_OLDER;
+        rewrite->has_failed = rewrite->has_failed || !is_done;
         free((char *)(uintptr_t)items[i].field);
     }
     if (rewrite->has_failed) {
@@ -127,28 +156,19 @@ static void on_rewrite_done(void *context, struct journal_item *items, size_t co
     free(rewrite);
 }
 
-static bool is_shown_on(const struct kpi *kpi, const char *board)
-{
-    for (size_t i = 0; i < kpi->board_count; i++) {
-        if (strcmp(kpi->boards[i]->id, board) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* A KPI that another board showed already starts here with what is known of it. */
-static void rewrite_fill(struct rewrite *rewrite, const struct kpi *kpi, const struct kpi *before)
+static void rewrite_fill(const struct pipeline *pipeline, struct rewrite *rewrite, const struct kpi *kpi,
+                         const struct kpi *before)
 {
-    if (!before || before->type != kpi->type || is_shown_on(before, rewrite->board)) {
+    if (!before || before->type != kpi->type || pipeline_shows(before, rewrite->board)) {
         return;
     }
-    const struct board *from = pipeline_first_board(rewrite->pipeline, before);
+    const struct board *from = pipeline_first_board(pipeline, before);
     const void *cursor = NULL;
     struct overlay_entry entry;
     while (from && board_next_field(from, &cursor, &entry)) {
         uint64_t version = 0;
-        if (catalog_kpi_of_field(rewrite->pipeline->catalog, entry.field) == kpi &&
+        if (catalog_kpi_of_field(pipeline->catalog, entry.field) == kpi &&
             board_version(from, entry.field, entry.field_length, &version)) {
             rewrite_add(rewrite, &entry, entry.value, entry.value_length, version);
         }
@@ -156,45 +176,112 @@ static void rewrite_fill(struct rewrite *rewrite, const struct kpi *kpi, const s
 }
 
 /* Fields whose KPI has left this board go away on every screen. */
-static void rewrite_prune(struct rewrite *rewrite, const struct board *board)
+static void rewrite_prune(const struct pipeline *pipeline, struct rewrite *rewrite)
 {
+    const struct board *board = topic_board(hub_topic(pipeline->hub, rewrite->board));
     const void *cursor = NULL;
     struct overlay_entry entry;
     while (board_next_field(board, &cursor, &entry)) {
-        const struct kpi *kpi = catalog_kpi_of_field(rewrite->pipeline->catalog, entry.field);
-        if (!kpi || !is_shown_on(kpi, rewrite->board)) {
+        const struct kpi *kpi = catalog_kpi_of_field(pipeline->catalog, entry.field);
+        if (!kpi || !pipeline_shows(kpi, rewrite->board)) {
             rewrite_add(rewrite, &entry, NULL, 0, 0);
         }
     }
 }
 
-/* old is the catalogue before; all boards still hold what they showed under it. */
-static struct rewrite *rewrite_create(struct pipeline *pipeline, const struct board_definition *definition,
-                                      const struct catalog *old)
+/* Everything a board shows, for a journal that does not know it. */
+static void rewrite_carry(const struct pipeline *pipeline, struct rewrite *rewrite)
+{
+    const struct board *board = topic_board(hub_topic(pipeline->hub, rewrite->board));
+    const void *cursor = NULL;
+    struct overlay_entry entry;
+    while (board_next_field(board, &cursor, &entry)) {
+        const struct kpi *kpi = catalog_kpi_of_field(pipeline->catalog, entry.field);
+        uint64_t version = 0;
+        if (kpi && pipeline_shows(kpi, rewrite->board) &&
+            board_version(board, entry.field, entry.field_length, &version)) {
+            rewrite_add(rewrite, &entry, entry.value, entry.value_length, version);
+        }
+    }
+}
+
+static bool must_move(const struct pipeline *pipeline, const struct board_definition *definition)
+{
+    return pipeline_journal_of(pipeline, definition->id) != journal_for(pipeline, definition);
+}
+
+/* old is the catalogue before, whose boards still hold what they showed under it; NULL: nothing is to be filled. */
+static struct rewrite *rewrite_create(const struct pipeline *pipeline,
+                                      const struct board_definition *definition, const struct catalog *old)
 {
     struct rewrite *rewrite = calloc(1, sizeof *rewrite);
     if (!rewrite) {
         log_error("board not adapted to new definitions", LOG_TEXT("board", definition->id));
         return NULL;
     }
-    rewrite->pipeline = pipeline;
     snprintf(rewrite->board, sizeof rewrite->board, "%s", definition->id);
-    rewrite_prune(rewrite, topic_board(hub_topic(pipeline->hub, definition->id)));
-    for (size_t i = 0; i < definition->kpi_count; i++) {
+    if (must_move(pipeline, definition)) {
+        rewrite_carry(pipeline, rewrite);
+    } else {
+        rewrite_prune(pipeline, rewrite);
+    }
+    for (size_t i = 0; old && i < definition->kpi_count; i++) {
         const struct kpi *kpi = definition->kpis[i];
-        rewrite_fill(rewrite, kpi, catalog_kpi(old, kpi->id, strlen(kpi->id)));
+        rewrite_fill(pipeline, rewrite, kpi, catalog_kpi(old, kpi->id, strlen(kpi->id)));
     }
     return rewrite;
 }
 
-static void rewrite_submit(struct rewrite *rewrite)
+static void rewrite_submit(struct pipeline *pipeline, struct rewrite *rewrite)
 {
-    if (rewrite->count > 0) {
-        journal_submit(rewrite->pipeline->journal, rewrite->board, rewrite->items, rewrite->count,
-                       on_rewrite_done, rewrite);
-    } else {
-        on_rewrite_done(rewrite, rewrite->items, 0);
+    struct journal *journal = pipeline_open_journal_of(pipeline, rewrite->board);
+    if (rewrite->count == 0 || !journal) {
+        rewrite->has_failed = rewrite->has_failed || rewrite->count > 0;
+        on_rewrite_done(rewrite, rewrite->items, rewrite->count);
+        return;
     }
+    const struct journal_transaction transaction = {
+        .board = rewrite->board,
+        .items = rewrite->items,
+        .count = rewrite->count,
+    };
+    journal_submit(journal, &transaction, on_rewrite_done, rewrite);
+}
+
+/*
+ * Only after a reload of our own: another process may have newer definitions, and what it shows must not be
+ * removed by one that merely started with older ones.
+ */
+void pipeline_prune(struct pipeline *pipeline, const char *board)
+{
+    for (size_t i = 0; pipeline->definitions > 1 && i < catalog_board_count(pipeline->catalog); i++) {
+        const struct board_definition *definition = catalog_board_at(pipeline->catalog, i);
+        if (board && strcmp(definition->id, board) != 0) {
+            continue;
+        }
+        struct rewrite *rewrite = rewrite_create(pipeline, definition, NULL);
+        if (rewrite) {
+            rewrite_submit(pipeline, rewrite);
+        }
+    }
+}
+
+/* A board that begins or ceases to show what a process tells of itself is ordered by the other journal from now on. */
+static void board_move(struct pipeline *pipeline, const struct board_definition *definition)
+{
+    struct topic *topic = hub_topic(pipeline->hub, definition->id);
+    struct journal *before = pipeline_journal_of(pipeline, definition->id);
+    struct position at;
+    if (!board_open(pipeline, definition, &at)) {
+        log_error("board not moved to its journal", LOG_TEXT("board", definition->id));
+        return;
+    }
+    if (before) {
+        journal_close(before, definition->id);
+    }
+    board_reset(topic_board(topic), at);
+    topic_set_may_lag(topic, pipeline_journal_of(pipeline, definition->id)->is_shared);
+    hub_board_reset(pipeline->hub, topic, pipeline->options.now());
 }
 
 /* Every rewrite is drawn up before the first is submitted: a KPI may move from one board to another. */
@@ -210,8 +297,13 @@ static void boards_adapt(struct pipeline *pipeline, const struct catalog *old)
         rewrites[i] = rewrite_create(pipeline, catalog_board_at(pipeline->catalog, i), old);
     }
     for (size_t i = 0; i < count; i++) {
+        if (must_move(pipeline, catalog_board_at(pipeline->catalog, i))) {
+            board_move(pipeline, catalog_board_at(pipeline->catalog, i));
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
         if (rewrites[i]) {
-            rewrite_submit(rewrites[i]);
+            rewrite_submit(pipeline, rewrites[i]);
         }
     }
     free(rewrites);
@@ -256,7 +348,7 @@ enum result pipeline_set_catalog(struct pipeline *pipeline, struct catalog *cata
     for (size_t i = 0; i < catalog_board_count(catalog); i++) {
         const struct board_definition *definition = catalog_board_at(catalog, i);
         struct topic *topic = hub_topic(pipeline->hub, definition->id);
-        struct board *board = topic ? topic_board(topic) : board_found(pipeline, definition->id);
+        struct board *board = topic ? topic_board(topic) : board_found(pipeline, definition);
         enum result result = board ? board_define(pipeline, board, definition) : RESULT_NO_MEMORY;
         if (result != RESULT_OK) {
             boards_withdraw(pipeline, catalog);
@@ -265,6 +357,8 @@ enum result pipeline_set_catalog(struct pipeline *pipeline, struct catalog *cata
     }
     struct catalog *old = pipeline->catalog;
     pipeline->catalog = catalog_ref(catalog);
+    pipeline->definitions++;
+    pipeline->generation++;
     if (old) {
         boards_adapt(pipeline, old);
     }

@@ -1,8 +1,11 @@
 /*
  * A submission walks through four steps: judge every item against the
  * catalogue and stage one wire text per board it touches; hand each board's
- * staged items to the journal as one transaction; the pipeline applies what the
+ * staged items to its journal as one transaction; the pipeline applies what the
  * journal publishes; answer the producer when every journal call is done.
+ *
+ * A journal may answer later. Until then definitions may change and boards go, even
+ * the pipeline may: what is outstanding points at nothing but its own text.
  *
  * A refused value of a known KPI is staged too, as the last good value in state
  * invalid: the screen must say that the number on it is no longer the newest.
@@ -26,34 +29,36 @@ enum {
 
 /* One wire text for one board. */
 struct staged {
-    size_t item; /* index of the submission's item, or NO_ITEM */
-    struct topic *topic;
+    size_t item;                   /* index of the submission's item, or NO_ITEM */
+    struct topic *topic;           /* NULL once it is handed over: the board may go */
     size_t field_at, field_length; /* in the arena */
     size_t value_at, value_length; /* value_length 0 = remove */
-    bool has_version;
+    enum version_rule rule;
     uint64_t version;
-    bool is_handed_over;
-    bool is_mark;            /* not a producer's value but the last good one, marked invalid */
-    uint64_t version_before; /* of a mark: the field's version when it was staged */
+    enum result outcome; /* what the journal said */
 };
 
 enum { NO_ITEM = -1 };
 
 struct submission {
-    struct pipeline *pipeline;
+    struct pending pending;
+    struct pipeline *pipeline; /* NULL when it went first: the producer has its answer then */
     struct submission_item *items;
     size_t count;
     pipeline_done_fn *done;
     void *context;
+    char *lineage; /* owned; NULL: none */
     struct bytes arena;
     struct staged *staged;
     size_t staged_count, staged_capacity;
-    size_t outstanding; /* journal calls not done yet, plus one while judging */
+    size_t outstanding;   /* journal calls not done yet, plus one while judging */
+    uint64_t definitions; /* under which it was judged */
 };
 
 /* The journal items of one board, and which staged entries they came from. */
 struct transaction {
     struct submission *submission;
+    char board[BOARD_ID_MAX_BYTES + 1];
     size_t *staged;
     struct journal_item items[];
 };
@@ -74,18 +79,82 @@ static struct kpi_memory *memory_of(struct pipeline *pipeline, const struct kpi 
 
 /* ---- handing over to the journal ---- */
 
+/* What a producer has to act on comes first: sent again, what was accepted elsewhere is unchanged. */
+static int weight_of(enum result outcome)
+{
+    switch (outcome) {
+    case RESULT_OLDER:
+        return 0;
+    case RESULT_UNCHANGED:
+        return 1;
+    case RESULT_OK:
+        return 2;
+    case RESULT_OTHER_LINEAGE:
+        return 4;
+    default:
+        return 3;
+    }
+}
+
+/* One outcome per item, from those of the boards that show its KPI. */
+static void outcomes_fold(struct submission *submission)
+{
+    for (size_t i = 0; i < submission->staged_count; i++) {
+        const struct staged *staged = &submission->staged[i];
+        if (staged->item != (size_t)NO_ITEM) {
+            submission->items[staged->item].outcome = RESULT_OLDER; /* the lightest */
+        }
+    }
+    for (size_t i = 0; i < submission->staged_count; i++) {
+        const struct staged *staged = &submission->staged[i];
+        enum result *outcome =
+            staged->item != (size_t)NO_ITEM ? &submission->items[staged->item].outcome : NULL;
+        if (outcome && weight_of(staged->outcome) > weight_of(*outcome)) {
+            *outcome = staged->outcome;
+        }
+    }
+}
+
+static void submission_destroy(struct submission *submission)
+{
+    bytes_finish(&submission->arena);
+    free(submission->staged);
+    free(submission->lineage);
+    free(submission);
+}
+
+static void submission_answer(struct submission *submission)
+{
+    outcomes_fold(submission);
+    for (size_t i = 0; i < submission->count; i++) {
+        metric_add(submission->pipeline->changes[submission->items[i].outcome], 1);
+    }
+    submission->done(submission->context, submission->items, submission->count);
+}
+
+/* The pipeline goes: whatever a journal has not said by now is answered UNAVAILABLE. */
+static void submission_abandon(struct pending *pending)
+{
+    struct submission *submission = LIST_ITEM(pending, struct submission, pending);
+    submission_answer(submission);
+    submission->pipeline = NULL;
+}
+
 static void submission_finish_one(struct submission *submission)
 {
     if (--submission->outstanding > 0) {
         return;
     }
-    for (size_t i = 0; i < submission->count; i++) {
-        metric_add(submission->pipeline->changes[submission->items[i].outcome], 1);
+    struct pipeline *pipeline = submission->pipeline;
+    if (pipeline) {
+        list_remove(&submission->pending.node);
+        if (submission->definitions != pipeline->definitions) {
+            pipeline_prune(pipeline,
+                           NULL); /* it may have brought back what the definitions since then removed */
+        }
+        submission_answer(submission);
     }
-    submission->done(submission->context, submission->items, submission->count);
-    bytes_finish(&submission->arena);
-    free(submission->staged);
-    free(submission);
+    submission_destroy(submission);
 }
 
 /* Points the producer sent, and the value itself when its KPI keeps points. */
@@ -101,119 +170,84 @@ static void history_take(void *context, int64_t as_of_ms, const char *text, size
                          length); /* decoration: a miss is a gap */
 }
 
-static bool is_same_field(const struct journal_item *a, const struct journal_item *b)
-{
-    return a->field_length == b->field_length && memcmp(a->field, b->field, a->field_length) == 0;
-}
-
-/*
- * A refused change is not known: sent again when what stood against it is cured, it must be news. So the field
- * keeps the version of the value that the mark is on.
- */
-static void mark_settle(const struct transaction *transaction, const struct journal_item *items, size_t count,
-                        size_t at)
-{
-    const struct staged *all = transaction->submission->staged;
-    const struct staged *mark = &all[transaction->staged[at]];
-    if (items[at].outcome != RESULT_OK) {
-        return;
-    }
-    for (size_t i = at + 1; i < count; i++) {
-        if (items[i].outcome == RESULT_OK && is_same_field(&items[i], &items[at])) {
-            return; /* the mark is not what the field ended with */
-        }
-    }
-    uint64_t version = mark->version_before;
-    for (size_t i = 0; i < at; i++) {
-        if (items[i].outcome == RESULT_OK && is_same_field(&items[i], &items[at]) &&
-            !all[transaction->staged[i]].is_mark) {
-            version = items[i].has_version ? items[i].version : version + 1; /* as the journal counts */
-        }
-    }
-    board_set_version(topic_board(mark->topic), items[at].field, items[at].field_length, version);
-}
-
 static void on_transaction_done(void *context, struct journal_item *items, size_t count)
 {
     struct transaction *transaction = context;
     struct submission *submission = transaction->submission;
     for (size_t i = 0; i < count; i++) {
-        const struct staged *staged = &submission->staged[transaction->staged[i]];
-        if (staged->is_mark) {
-            mark_settle(transaction, items, count, i);
-        }
-        if (staged->item == (size_t)NO_ITEM) {
-            continue;
-        }
-        /* Accepted on one board is accepted. */
-        struct submission_item *item = &submission->items[staged->item];
-        if (item->outcome != RESULT_OK) {
-            item->outcome = items[i].outcome;
-        }
+        submission->staged[transaction->staged[i]].outcome = items[i].outcome;
     }
     free(transaction->staged);
     free(transaction);
     submission_finish_one(submission);
 }
 
-static void transaction_fail(struct submission *submission, const struct topic *topic)
+/* Nothing can be ordered: say so for everything that was staged for this board. */
+static void transaction_refuse(struct submission *submission, const struct topic *topic, enum result outcome)
 {
     for (size_t i = 0; i < submission->staged_count; i++) {
         struct staged *staged = &submission->staged[i];
         if (staged->topic == topic) {
-            staged->is_handed_over = true;
-            if (staged->item != (size_t)NO_ITEM) {
-                submission->items[staged->item].outcome = RESULT_NO_MEMORY;
-            }
+            staged->topic = NULL;
+            staged->outcome = outcome;
         }
     }
 }
 
 static void transaction_submit(struct submission *submission, struct topic *topic)
 {
+    const char *board = board_id(topic_board(topic));
+    struct journal *journal = pipeline_open_journal_of(submission->pipeline, board);
+    if (!journal) {
+        transaction_refuse(submission, topic, RESULT_UNAVAILABLE);
+        return;
+    }
     struct transaction *transaction =
         calloc(1, sizeof *transaction + submission->staged_count * sizeof transaction->items[0]);
     size_t *indexes = calloc(submission->staged_count, sizeof *indexes);
     if (!transaction || !indexes) {
         free(transaction);
         free(indexes);
-        transaction_fail(submission, topic);
+        transaction_refuse(submission, topic, RESULT_NO_MEMORY);
         return;
     }
     transaction->submission = submission;
     transaction->staged = indexes;
+    snprintf(transaction->board, sizeof transaction->board, "%s", board);
     size_t count = 0;
     for (size_t i = 0; i < submission->staged_count; i++) {
         struct staged *staged = &submission->staged[i];
         if (staged->topic != topic) {
             continue;
         }
-        staged->is_handed_over = true;
+        staged->topic = NULL;
         indexes[count] = i;
         transaction->items[count++] = (struct journal_item){
             .field = submission->arena.at + staged->field_at,
             .field_length = staged->field_length,
             .value = staged->value_length ? submission->arena.at + staged->value_at : NULL,
             .value_length = staged->value_length,
-            .has_version = staged->has_version,
+            .rule = staged->rule,
             .version = staged->version,
         };
     }
+    const struct journal_transaction call = {
+        .board = transaction->board,
+        .items = transaction->items,
+        .count = count,
+        .lineage = submission->lineage,
+    };
     submission->outstanding++;
-    journal_submit(submission->pipeline->journal, board_id(topic_board(topic)), transaction->items, count,
-                   on_transaction_done, transaction);
+    journal_submit(journal, &call, on_transaction_done, transaction);
 }
 
 static void submission_hand_over(struct submission *submission)
 {
     for (size_t i = 0; i < submission->staged_count; i++) {
-        if (submission->staged[i].item != (size_t)NO_ITEM) {
-            submission->items[submission->staged[i].item].outcome =
-                RESULT_UNAVAILABLE; /* until the journal says */
-        }
+        submission->staged[i].outcome = RESULT_UNAVAILABLE; /* until the journal says */
     }
     for (size_t i = 0; i < submission->staged_count; i++) {
-        if (!submission->staged[i].is_handed_over) {
+        if (submission->staged[i].topic) {
             transaction_submit(submission, submission->staged[i].topic);
         }
     }
@@ -249,7 +283,10 @@ struct candidate {
     size_t field_length;
     char field[FIELD_MAX_BYTES + 1];
     size_t value_at, value_length; /* wire text in the arena; value_length 0 = remove */
-    bool is_mark;
+    bool is_mark;                  /* not a producer's value but the last good one, marked */
+    bool
+        is_open; /* others submit as well, or the versions may be of another history: the journal decides alone */
+    bool is_late; /* the board knows a version as high */
 };
 
 static bool candidate_init(struct candidate *candidate, const struct submission *submission, size_t index,
@@ -266,6 +303,8 @@ static bool candidate_init(struct candidate *candidate, const struct submission 
     candidate->value_at = 0;
     candidate->value_length = 0;
     candidate->is_mark = false;
+    candidate->is_open = submission->lineage || pipeline_is_shared(submission->pipeline, kpi);
+    candidate->is_late = false;
     return length > 0 && (size_t)length < sizeof candidate->field && candidate->board;
 }
 
@@ -293,6 +332,46 @@ static bool is_there(const struct submission *submission, const struct candidate
     return text_so_far(submission, candidate, &length) != NULL;
 }
 
+/* Which version a staged text has on one board. */
+struct stamp {
+    enum version_rule rule;
+    uint64_t version;
+};
+
+/*
+ * A mark is not a producer's value: sent again when what stood against it is cured, a refused change must be
+ * news. So the field keeps the version of the value that the mark is on, and a mark on what is no longer the newest
+ * is dropped by the journal.
+ */
+static struct stamp mark_stamp(const struct submission *submission, const struct candidate *candidate,
+                               struct topic *topic)
+{
+    for (size_t i = submission->staged_count; i-- > 0;) {
+        const struct staged *staged = &submission->staged[i];
+        if (staged->topic == topic && staged->field_length == candidate->field_length &&
+            memcmp(submission->arena.at + staged->field_at, candidate->field, candidate->field_length) == 0) {
+            return (struct stamp){.rule = staged->rule == VERSION_NEXT ? VERSION_NEXT : VERSION_KEPT,
+                                  .version = staged->version};
+        }
+    }
+    struct stamp stamp = {.rule = VERSION_KEPT};
+    (void)board_version(topic_board(topic), candidate->field, candidate->field_length,
+                        &stamp.version); /* stays 0 when none is known */
+    return stamp;
+}
+
+static struct stamp stamp_of(const struct submission *submission, const struct candidate *candidate,
+                             struct topic *topic)
+{
+    if (candidate->is_mark) {
+        return mark_stamp(submission, candidate, topic);
+    }
+    if (candidate->change->has_version) {
+        return (struct stamp){.rule = VERSION_GIVEN, .version = candidate->change->version};
+    }
+    return (struct stamp){.rule = VERSION_NEXT};
+}
+
 static enum result stage_on_boards(struct submission *submission, const struct candidate *candidate)
 {
     size_t field_at = submission->arena.length;
@@ -302,9 +381,13 @@ static enum result stage_on_boards(struct submission *submission, const struct c
     }
     for (size_t i = 0; i < candidate->kpi->board_count; i++) {
         struct topic *topic = hub_topic(submission->pipeline->hub, candidate->kpi->boards[i]->id);
-        struct staged *staged = topic ? stage(submission) : NULL;
+        if (!topic) {
+            return RESULT_UNKNOWN_BOARD;
+        }
+        const struct stamp stamp = stamp_of(submission, candidate, topic);
+        struct staged *staged = stage(submission);
         if (!staged) {
-            return topic ? RESULT_NO_MEMORY : RESULT_UNKNOWN_BOARD;
+            return RESULT_NO_MEMORY;
         }
         *staged = (struct staged){
             .item = candidate->item,
@@ -313,19 +396,14 @@ static enum result stage_on_boards(struct submission *submission, const struct c
             .field_length = candidate->field_length,
             .value_at = candidate->value_at,
             .value_length = candidate->value_length,
-            .has_version = candidate->change->has_version,
-            .version = candidate->change->version,
-            .is_mark = candidate->is_mark,
+            .rule = stamp.rule,
+            .version = stamp.version,
         };
-        if (staged->is_mark) {
-            (void)board_version(topic_board(topic), candidate->field, candidate->field_length,
-                                &staged->version_before); /* stays 0 when none is known */
-        }
     }
     return RESULT_OK;
 }
 
-/* Older and repeated versions are sorted out before they touch threshold memory; the journal has the last word. */
+/* What the board says of this version. Known here is known to the journal too, unless it lost part of its order. */
 static enum result version_judge(const struct candidate *candidate)
 {
     const struct change *change = candidate->change;
@@ -355,7 +433,7 @@ static enum result removal_judge(struct submission *submission, const struct can
         return RESULT_WRONG_TYPE;
     }
     bool removes = is_there(submission, candidate);
-    if (!removes && !candidate->change->has_version) {
+    if (!removes && !candidate->change->has_version && !candidate->is_open) {
         return RESULT_UNCHANGED;
     }
     enum result result = stage_on_boards(submission, candidate);
@@ -373,16 +451,19 @@ static bool table_is_full(struct submission *submission, const struct kpi *kpi, 
     return rows >= kpi->cap;
 }
 
-static void level_append(struct pipeline *pipeline, const struct kpi *kpi, const struct admitted_value *value,
-                         uint64_t now_ms, struct bytes *text)
+static void level_append(struct pipeline *pipeline, const struct candidate *candidate,
+                         const struct admitted_value *value, uint64_t now_ms, struct bytes *text)
 {
+    const struct kpi *kpi = candidate->kpi;
     struct kpi_memory *memory = kpi->threshold.is_set && !kpi_has_rows(kpi) ? memory_of(pipeline, kpi) : NULL;
     if (!memory) {
         return;
     }
-    enum threshold_level level = threshold_evaluate(
-        &kpi->threshold, &memory->threshold, value->has_number ? value->number : NAN,
-        value->has_target ? value->target : NAN, value->has_base ? value->base : NAN, now_ms);
+    struct threshold_memory aside = memory->threshold;
+    enum threshold_level level =
+        threshold_evaluate(&kpi->threshold, candidate->is_late ? &aside : &memory->threshold,
+                           value->has_number ? value->number : NAN, value->has_target ? value->target : NAN,
+                           value->has_base ? value->base : NAN, now_ms);
     if (level != LEVEL_OK) {
         bytes_append_format(text, ",\"level\":\"%s\"", threshold_level_name(level));
     }
@@ -398,7 +479,8 @@ static void history_feed(struct pipeline *pipeline, const struct kpi *kpi, const
     (void)kpi_points_each(kpi, change, history_take,
                           &target); /* passed over points are gaps in a sparkline */
     char text[POINT_TEXT_MAX];
-    bool is_amount = value->has_number && kpi->type != KPI_STATE; /* a state's number is its level */
+    /* A state's number is its level. Values that a shared journal accepts come back to every node: see pipeline.c. */
+    bool is_amount = value->has_number && kpi->type != KPI_STATE && !pipeline_is_shared(pipeline, kpi);
     size_t length = is_amount ? kpi_number_print(kpi, value->number, text) : 0;
     if (length > 0 && value->state == VALUE_OK) {
         history_take(&target, value->as_of_ms, text, length);
@@ -447,7 +529,7 @@ static void stage_invalid(struct submission *submission, struct candidate *candi
         return;
     }
     if (value_remark(submission, candidate, VALUE_INVALID, why) != RESULT_OK ||
-        !is_news(submission, candidate)) {
+        (!candidate->is_open && !is_news(submission, candidate))) {
         return;
     }
     candidate->item = (size_t)NO_ITEM; /* the item keeps its refusal */
@@ -498,8 +580,10 @@ static enum result value_judge(struct submission *submission, struct candidate *
     if (is_remark(candidate->change) && is_there(submission, candidate)) {
         submission->arena.length = candidate->value_at;
         result = value_remark(submission, candidate, candidate->change->state, candidate->change->reason);
+        candidate->is_mark =
+            candidate->is_open && !candidate->change->has_version; /* of a value that may be gone by then */
     } else {
-        level_append(pipeline, kpi, &value, now.monotonic_ms, &submission->arena);
+        level_append(pipeline, candidate, &value, now.monotonic_ms, &submission->arena);
         result = value_close(submission, candidate);
     }
     if (result == RESULT_OK && is_over_budget(submission, candidate)) {
@@ -509,15 +593,21 @@ static enum result value_judge(struct submission *submission, struct candidate *
     if (result != RESULT_OK) {
         return result;
     }
-    history_feed(pipeline, kpi, candidate->change, &value);
-    return is_news(submission, candidate) ? stage_on_boards(submission, candidate) : RESULT_UNCHANGED;
+    if (!candidate->is_late) {
+        history_feed(pipeline, kpi, candidate->change, &value);
+    }
+    /* A higher version is told even when its text is known: a late one in between must not pass for newer. */
+    bool is_told = candidate->is_open || candidate->change->has_version || is_news(submission, candidate);
+    return is_told ? stage_on_boards(submission, candidate) : RESULT_UNCHANGED;
 }
 
 static enum result candidate_judge(struct submission *submission, struct candidate *candidate, char *detail)
 {
-    enum result result = version_judge(candidate);
-    if (result != RESULT_OK) {
-        return result;
+    /* Older and repeated versions are sorted out before they touch threshold memory; the journal has the last word. */
+    enum result known = version_judge(candidate);
+    candidate->is_late = known != RESULT_OK;
+    if (candidate->is_late && !candidate->is_open) {
+        return known;
     }
     if (candidate->change->is_delete) {
         return removal_judge(submission, candidate, detail);
@@ -528,11 +618,11 @@ static enum result candidate_judge(struct submission *submission, struct candida
         snprintf(detail, REASON_MAX_BYTES + 1, "the table holds its %u rows", candidate->kpi->cap);
         return RESULT_FULL;
     }
-    result = value_judge(submission, candidate, detail);
+    enum result result = value_judge(submission, candidate, detail);
     if (result == RESULT_OK && adds_row) {
         rows_count(submission, candidate->kpi, 1);
     }
-    if (result != RESULT_OK && result != RESULT_UNCHANGED) {
+    if (result != RESULT_OK && result != RESULT_UNCHANGED && !candidate->is_late) {
         stage_invalid(submission, candidate, detail[0] ? detail : result_name(result));
     }
     return result;
@@ -591,13 +681,22 @@ static void new_rows_forget(struct pipeline *pipeline)
     }
 }
 
-static struct submission *submission_create(struct pipeline *pipeline, struct submission_item *items,
-                                            size_t count, pipeline_done_fn *done, void *context)
+static struct submission *submission_create(struct pipeline *pipeline, const char *lineage,
+                                            struct submission_item *items, size_t count,
+                                            pipeline_done_fn *done, void *context)
 {
     struct submission *submission = calloc(1, sizeof *submission);
     if (!submission) {
         return NULL;
     }
+    submission->lineage = lineage ? strdup(lineage) : NULL;
+    if (lineage && !submission->lineage) {
+        free(submission);
+        return NULL;
+    }
+    submission->pending.abandon = submission_abandon;
+    list_append(&pipeline->pendings, &submission->pending.node);
+    submission->definitions = pipeline->definitions;
     submission->pipeline = pipeline;
     submission->items = items;
     submission->count = count;
@@ -611,7 +710,13 @@ static struct submission *submission_create(struct pipeline *pipeline, struct su
 void pipeline_submit(struct pipeline *pipeline, struct submission_item *items, size_t count,
                      pipeline_done_fn *done, void *context)
 {
-    struct submission *submission = submission_create(pipeline, items, count, done, context);
+    pipeline_submit_from(pipeline, NULL, items, count, done, context);
+}
+
+void pipeline_submit_from(struct pipeline *pipeline, const char *lineage, struct submission_item *items,
+                          size_t count, pipeline_done_fn *done, void *context)
+{
+    struct submission *submission = submission_create(pipeline, lineage, items, count, done, context);
     if (!submission) {
         for (size_t i = 0; i < count; i++) {
             items[i].outcome = RESULT_NO_MEMORY;

@@ -25,6 +25,7 @@ static const char *const names[RESULT_COUNT] = {
     [RESULT_UNAUTHENTICATED] = "unauthenticated",
     [RESULT_UNCHANGED] = "unchanged",
     [RESULT_OLDER] = "older",
+    [RESULT_OTHER_LINEAGE] = "other_lineage",
     [RESULT_UNAVAILABLE] = "unavailable",
     [RESULT_CLOSED] = "closed",
     [RESULT_IO] = "io",

@@ -32,8 +32,9 @@ enum result {
     RESULT_FORBIDDEN,
     RESULT_UNAUTHENTICATED,
     /* what the journal decided */
-    RESULT_UNCHANGED, /* accepted, nothing to tell */
-    RESULT_OLDER,     /* a newer version is known */
+    RESULT_UNCHANGED,     /* accepted, nothing to tell */
+    RESULT_OLDER,         /* a newer version is known */
+    RESULT_OTHER_LINEAGE, /* its versions belong to another history of the source than the board's */
     /* the world */
     RESULT_UNAVAILABLE, /* an upstream is down; try again */
     RESULT_CLOSED,      /* the peer or object is going away */

@@ -48,6 +48,7 @@ static bool hub_metrics_register(struct hub_metrics *m, struct metrics *metrics)
     m->resync_first = metrics_counter(metrics, "gw_resync_total", "reason=\"first\"", resyncs);
     m->resync_unknown = metrics_counter(metrics, "gw_resync_total", "reason=\"unknown_position\"", resyncs);
     m->resync_reset = metrics_counter(metrics, "gw_resync_total", "reason=\"new_epoch\"", resyncs);
+    m->resync_failover = metrics_counter(metrics, "gw_resync_total", "reason=\"failover\"", resyncs);
     m->resumed =
         metrics_counter(metrics, "gw_resumed_total", NULL, "Subscriptions resumed from a known position.");
     return m->push_seconds != NULL && m->resumed != NULL;
@@ -171,6 +172,7 @@ struct topic *hub_add_topic(struct hub *hub, struct board *board)
     wheel_entry_init(&topic->flush);
     topic->flushed = board_position(board).offset;
     topic->flush_from = topic->flushed;
+    topic->epoch = board_position(board).epoch;
     if (map_put(&hub->topics, board_id(board), strlen(board_id(board)), topic) != RESULT_OK) {
         free(topic);
         return NULL;
@@ -198,6 +200,11 @@ void hub_remove_topic(struct hub *hub, struct topic *topic)
 struct topic *hub_topic(const struct hub *hub, const char *board)
 {
     return map_get(&hub->topics, board, strlen(board));
+}
+
+void topic_set_may_lag(struct topic *topic, bool may_lag)
+{
+    topic->may_lag = may_lag;
 }
 
 struct board *topic_board(struct topic *topic)
@@ -259,18 +266,36 @@ void hub_board_changed(struct hub *hub, struct topic *topic, uint32_t coalesce_m
     }
 }
 
-void hub_board_reset(struct hub *hub, struct topic *topic, struct moment now)
+void hub_board_rebased(struct hub *hub, struct topic *topic, bool has_common, uint64_t common,
+                       struct moment now)
 {
-    uint64_t offset = board_position(topic->board).offset;
-    topic->flushed = offset;
-    topic->flush_from = offset;
-    encoder_cache_clear(&topic->cache);
+    const struct position at = board_position(topic->board);
+    struct metric *reason =
+        at.epoch != topic->epoch ? hub->metrics.resync_reset : hub->metrics.resync_failover;
     LIST_EACH(node, &topic->subscriptions) {
-        LIST_ITEM(node, struct subscription, in_topic)->needs_snapshot = true;
-        metric_add(hub->metrics.resync_reset, 1);
+        struct subscription *subscription = LIST_ITEM(node, struct subscription, in_topic);
+        if (subscription->is_ahead) {
+            if (at.epoch != topic->epoch || at.offset >= subscription->cursor) {
+                subscription_judge_ahead(subscription);
+            }
+        } else if (!subscription->needs_snapshot && (!has_common || subscription->cursor > common)) {
+            subscription->needs_snapshot = true;
+            metric_add(reason, 1);
+        }
     }
+    /* Who stays is behind what the flush that follows reaches, and its shared frame begins where they may stand. */
+    uint64_t shared = has_common ? common : at.offset;
+    topic->flushed = topic->flushed < shared ? topic->flushed : shared;
+    topic->flush_from = topic->flushed;
+    topic->epoch = at.epoch;
+    encoder_cache_clear(&topic->cache);
     topic_make_urgent(hub, topic);
     hub_wake(hub, now.monotonic_ms);
+}
+
+void hub_board_reset(struct hub *hub, struct topic *topic, struct moment now)
+{
+    hub_board_rebased(hub, topic, false, 0, now);
 }
 
 static void topic_flush(struct topic *topic, struct moment now)
@@ -355,7 +380,11 @@ static void topic_heartbeat(struct topic *topic, struct moment now)
 {
     struct frame *frames[WIRE_FORM_COUNT] = {NULL};
     LIST_EACH(node, &topic->subscriptions) {
-        struct viewer *viewer = LIST_ITEM(node, struct subscription, in_topic)->viewer;
+        const struct subscription *subscription = LIST_ITEM(node, const struct subscription, in_topic);
+        struct viewer *viewer = subscription->viewer;
+        if (subscription->is_ahead) {
+            continue; /* our position would look to it like another history */
+        }
         if (!frames[viewer->form]) {
             frames[viewer->form] = heartbeat_frame(topic->hub, topic, (enum wire_form)viewer->form, now);
         }

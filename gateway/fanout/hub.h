@@ -57,6 +57,8 @@ struct topic *hub_add_topic(struct hub *hub, struct board *board);
 /** Its viewers are told unknown_board; those by WebSocket stay connected, event streams end. */
 void hub_remove_topic(struct hub *hub, struct topic *topic);
 struct topic *hub_topic(const struct hub *hub, const char *board);
+/** Other processes order this board too: a viewer whose position is ahead of it waits a moment for the board to get there. */
+void topic_set_may_lag(struct topic *topic, bool may_lag);
 struct board *topic_board(struct topic *topic);
 struct encoder_cache *topic_cache(struct topic *topic);
 
@@ -64,6 +66,12 @@ struct encoder_cache *topic_cache(struct topic *topic);
 void hub_board_changed(struct hub *hub, struct topic *topic, uint32_t coalesce_ms, struct moment now);
 /** The board started afresh (new epoch): everyone gets a snapshot. */
 void hub_board_reset(struct hub *hub, struct topic *topic, struct moment now);
+/**
+ * The board was exchanged (board_reload()): what it had published after `common` may never have been. Viewers
+ * at or before it stay and get one overlay, all others a snapshot; has_common false: everyone.
+ */
+void hub_board_rebased(struct hub *hub, struct topic *topic, bool has_common, uint64_t common,
+                       struct moment now);
 
 /** Flush what is due, serve who is due, send heartbeats. */
 void hub_run(struct hub *hub, struct moment now);

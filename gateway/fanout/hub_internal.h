@@ -23,6 +23,10 @@ struct subscription {
     double max_rate;          /* as granted, for the echo */
     bool needs_snapshot;
     bool is_hidden;
+    bool
+        is_ahead; /* another node told it more than our board knows yet: `cursor` and the nonce are checked once we do */
+    uint32_t ahead_nonce;
+    uint64_t ahead_until_ms; /* monotonic; then it gets what we have */
 };
 
 struct answer {
@@ -58,8 +62,10 @@ struct topic {
     struct hub *hub;
     struct board *board;
     struct encoder_cache cache;
+    uint64_t epoch;                 /* of the board when it was last looked at: a rebase may change it */
     struct list_node subscriptions; /* struct subscription.in_topic */
     uint32_t subscription_count;
+    bool may_lag;             /* another process may have told a viewer more than this board knows yet */
     struct wheel_entry flush; /* armed while changes gather */
     uint64_t flushed;         /* viewers at or beyond this offset are at the head */
     uint64_t flush_from;      /* where the newest flush began: its shared frame starts here */
@@ -81,6 +87,7 @@ struct hub_metrics {
     struct metric *resync_first;
     struct metric *resync_unknown;
     struct metric *resync_reset;
+    struct metric *resync_failover;
     struct metric *resumed;
 };
 
@@ -109,6 +116,8 @@ struct hub {
 };
 
 void hub_wake(struct hub *hub, uint64_t monotonic_ms);
+/** A cursor ahead of the board: does it stand on the board's history, now that the board has got there? */
+void subscription_judge_ahead(struct subscription *subscription);
 /** Write what this subscription is due, or note why not. */
 void subscription_serve(struct subscription *subscription, struct moment now);
 /** Remove from topic and viewer, and free. */

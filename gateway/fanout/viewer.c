@@ -3,6 +3,9 @@
  * cursor misses at the moment the transport can take it. `behind` is measured
  * against the newest flush, not against the board, so that changes which are still
  * gathering reach everyone with the flush.
+ *
+ * A viewer that comes from another node may be ahead of this one by what is still on its way here. It waits
+ * for the board to get there, a moment at most: a snapshot would take it back.
  */
 #include "fanout/viewer.h"
 
@@ -114,6 +117,8 @@ void viewer_close(struct viewer *viewer, enum close_reason reason)
     }
     viewer_end(viewer, reason);
 }
+
+enum { AHEAD_WAIT_MS = 2000 };
 
 /* ---- writing ---- */
 
@@ -234,7 +239,8 @@ void viewer_on_writable(struct viewer *viewer, struct moment now)
 
 static bool is_behind(const struct subscription *subscription)
 {
-    return subscription->needs_snapshot || subscription->cursor < subscription->topic->flushed;
+    return subscription->needs_snapshot || subscription->is_ahead ||
+           subscription->cursor < subscription->topic->flushed;
 }
 
 /* The frame that takes this cursor to the board's head. */
@@ -278,10 +284,39 @@ static void subscription_send(struct subscription *subscription, struct moment n
     }
 }
 
+void subscription_judge_ahead(struct subscription *subscription)
+{
+    const struct topic *topic = subscription->topic;
+    const struct position position = {.epoch = board_position(topic->board).epoch,
+                                      .offset = subscription->cursor,
+                                      .nonce = subscription->ahead_nonce};
+    subscription->is_ahead = false;
+    subscription->needs_snapshot = board_knows(topic->board, &position) != RESULT_OK;
+    metric_add(
+        subscription->needs_snapshot ? topic->hub->metrics.resync_unknown : topic->hub->metrics.resumed, 1);
+}
+
+/* true: the board has not got there yet. */
+static bool must_wait(struct subscription *subscription, struct moment now)
+{
+    struct hub *hub = subscription->topic->hub;
+    bool is_there = board_position(subscription->topic->board).offset >= subscription->cursor;
+    if (subscription->is_ahead && !is_there && now.monotonic_ms < subscription->ahead_until_ms) {
+        wheel_arm(&hub->due_wheel, &subscription->due, subscription->ahead_until_ms);
+        hub_wake(hub, subscription->ahead_until_ms);
+        return true;
+    }
+    if (subscription->is_ahead) {
+        subscription_judge_ahead(subscription);
+    }
+    return false;
+}
+
 void subscription_serve(struct subscription *subscription, struct moment now)
 {
     struct viewer *viewer = subscription->viewer;
-    if (!is_behind(subscription) || viewer->state == VIEWER_CLOSING) {
+    if (!is_behind(subscription) || viewer->state == VIEWER_CLOSING || must_wait(subscription, now) ||
+        !is_behind(subscription)) {
         return;
     }
     /* A first snapshot is never held back: the page would stay empty. */
@@ -352,7 +387,7 @@ static void quality_grant(struct subscription *subscription, const struct viewer
         subscription->min_interval_ms =
             quality->max_rate > 0 ? (uint32_t)ceil(1000.0 / quality->max_rate) : 0;
         subscription->next_send_ms = 0;
-        wheel_disarm(&subscription->viewer->hub->due_wheel, &subscription->due);
+        wheel_disarm(&subscription->viewer->hub->due_wheel, &subscription->due); /* serving arms it again */
     }
     if (quality->has_hidden) {
         subscription->is_hidden = quality->is_hidden;
@@ -360,10 +395,19 @@ static void quality_grant(struct subscription *subscription, const struct viewer
 }
 
 /* Where the viewer stands, and what that means for it. */
-static enum resume_outcome cursor_place(struct subscription *subscription, const struct position *position)
+static enum resume_outcome cursor_place(struct subscription *subscription, const struct position *position,
+                                        struct moment now)
 {
     const struct topic *topic = subscription->topic;
     const struct hub_metrics *metrics = &topic->hub->metrics;
+    const struct position at = board_position(topic->board);
+    if (position && topic->may_lag && position->epoch == at.epoch && position->offset > at.offset) {
+        subscription->is_ahead = true;
+        subscription->cursor = position->offset;
+        subscription->ahead_nonce = position->nonce;
+        subscription->ahead_until_ms = now.monotonic_ms + AHEAD_WAIT_MS;
+        return RESUME_WHOLE; /* as far as we know */
+    }
     if (!position || board_knows(topic->board, position) != RESULT_OK) {
         metric_add(position ? metrics->resync_unknown : metrics->resync_first, 1);
         subscription->needs_snapshot = true;
@@ -407,10 +451,10 @@ enum result viewer_subscribe(struct viewer *viewer, struct topic *topic, const s
         return RESULT_NO_MEMORY;
     }
     quality_grant(subscription, quality);
-    enum resume_outcome resume = cursor_place(subscription, position);
+    enum resume_outcome resume = cursor_place(subscription, position, now);
     if (viewer->form == WIRE_WS) {
         say_subscribed(subscription, resume);
-    } else if (resume == RESUME_WHOLE) {
+    } else if (resume == RESUME_WHOLE && !subscription->is_ahead) {
         topic_heartbeat_one(topic, viewer, now);
     }
     subscription_serve(subscription, now);
@@ -425,9 +469,9 @@ enum result viewer_set_quality(struct viewer *viewer, struct topic *topic,
         return RESULT_NOT_SUBSCRIBED;
     }
     quality_grant(subscription, quality);
-    enum resume_outcome resume = subscription->needs_snapshot ? RESUME_SNAPSHOT
-                                 : is_behind(subscription)    ? RESUME_UPDATE
-                                                              : RESUME_WHOLE;
+    enum resume_outcome resume = subscription->needs_snapshot                         ? RESUME_SNAPSHOT
+                                 : is_behind(subscription) && !subscription->is_ahead ? RESUME_UPDATE
+                                                                                      : RESUME_WHOLE;
     say_subscribed(subscription, resume);
     subscription_serve(subscription, now);
     return RESULT_OK;

@@ -349,6 +349,17 @@ static void print_answer(const struct request *request, bool is_durable, struct 
     bytes_append_text(out, "]}");
 }
 
+/* What cannot be ordered now is the sender's to send again, all of it: what was accepted is unchanged then. */
+static bool is_to_be_sent_again(const struct request *request)
+{
+    for (size_t i = 0; i < request->count; i++) {
+        if (request->items[i].outcome == RESULT_UNAVAILABLE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void request_answer(struct request *request)
 {
     struct bytes body;
@@ -360,6 +371,9 @@ static void request_answer(struct request *request)
                      "the changes were judged; the answer did not fit");
     } else if (request->readable == 0) {
         http_answer(request->exchange, 400, PROBLEM_TYPE, body.at, body.length, false);
+    } else if (is_to_be_sent_again(request)) {
+        http_set_header(request->exchange, "Retry-After", "2");
+        http_answer(request->exchange, 503, JSON_TYPE, body.at, body.length, false);
     } else {
         http_answer(request->exchange, 200, JSON_TYPE, body.at, body.length, false);
     }

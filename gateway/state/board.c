@@ -339,6 +339,27 @@ static enum result apply_value(struct board *board, const struct overlay_entry *
     return RESULT_OK;
 }
 
+/* The worst result; whoever could not be stored has damaged the board. */
+static enum result entries_apply(struct board *board, const struct overlay_entry *entries,
+                                 const uint64_t *versions, size_t count, int64_t changed_at_ms)
+{
+    enum result worst = RESULT_OK;
+    for (size_t i = 0; i < count; i++) {
+        const struct stamp stamp = {.version = versions[i], .changed_at_ms = changed_at_ms};
+        enum result result = RESULT_OK;
+        if (entries[i].value) {
+            result = apply_value(board, &entries[i], &stamp);
+        } else {
+            apply_removal(board, &entries[i], &stamp);
+        }
+        if (result != RESULT_OK) {
+            worst = result;
+            board->is_damaged = true;
+        }
+    }
+    return worst;
+}
+
 /* ---- the interface ---- */
 
 struct board *board_create(const char *id, const struct board_options *options, struct position at)
@@ -414,6 +435,24 @@ size_t board_text_bytes(const struct board *board)
     return board->text_bytes;
 }
 
+/* Rows that came before their rule: other nodes may show a KPI that is new here. */
+static void group_adopt(struct board *board, struct row_group *group, const char *kpi, size_t kpi_length)
+{
+    LIST_EACH(node, &board->changed) {
+        struct board_field *field = LIST_ITEM(node, struct board_field, changed);
+        size_t length = kpi_length_of(field->name, field->name_length);
+        if (length == field->name_length || length != kpi_length || memcmp(field->name, kpi, length) != 0) {
+            continue;
+        }
+        field->group = group;
+        group->trimmed_at = board->at.offset; /* nobody knows what was trimmed */
+        if (field->value) {
+            group->count++;
+            list_append(&group->rows, &field->row);
+        }
+    }
+}
+
 enum result board_set_rows(struct board *board, const char *kpi, enum row_rule rule, uint32_t cap)
 {
     size_t length = strlen(kpi);
@@ -429,6 +468,7 @@ enum result board_set_rows(struct board *board, const char *kpi, enum row_rule r
             free(group);
             return result;
         }
+        group_adopt(board, group, kpi, length);
     }
     if (rule != group->rule || cap > group->cap) {
         floor_raise(board, group->trimmed_at); /* under the new rule, trimming keeps other rows */
@@ -445,24 +485,11 @@ enum result board_apply(struct board *board, const struct overlay *publication, 
         publication->to.offset < publication->from) {
         return RESULT_UNKNOWN_POSITION;
     }
-    enum result worst = RESULT_OK;
-    for (size_t i = 0; i < publication->count; i++) {
-        const struct overlay_entry *entry = &publication->entries[i];
-        const struct stamp stamp = {.version = versions[i], .changed_at_ms = changed_at_ms};
-        enum result result = RESULT_OK;
-        if (entry->value) {
-            result = apply_value(board, entry, &stamp);
-        } else {
-            apply_removal(board, entry, &stamp);
-        }
-        if (result != RESULT_OK) {
-            worst = result;
-            board->is_damaged = true;
-        }
-    }
+    enum result result =
+        entries_apply(board, publication->entries, versions, publication->count, changed_at_ms);
     board->at = publication->to;
     positions_push(board, publication->to);
-    return worst;
+    return result;
 }
 
 void board_reset(struct board *board, struct position at)
@@ -479,6 +506,102 @@ void board_reset(struct board *board, struct position at)
     board->is_damaged = false;
     board->at = at;
     positions_push(board, at);
+}
+
+/* ---- another history ---- */
+
+/*
+ * Positions of ours that lie on the image's history as well, where they end in `common`. Nonces are drawn
+ * per publication, so one that is equal at an offset says that everything before it is equal.
+ */
+static bool common_find(const struct board *board, const struct board_image *image, uint64_t *out_common)
+{
+    for (size_t i = image->known_count + 1; i-- > 0;) {
+        const struct position *theirs = i == image->known_count ? &image->at : &image->known[i];
+        const struct known_position *ours =
+            theirs->epoch == board->at.epoch ? positions_find(board, theirs->offset) : NULL;
+        if (ours && ours->nonce == theirs->nonce) {
+            *out_common = theirs->offset;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Keep ours up to where the image begins to name them, then take the image's. */
+static void positions_merge(struct board *board, const struct board_image *image, bool has_common)
+{
+    uint64_t limit =
+        image->known_count ? image->known[0].offset : image->at.offset; /* <= what is in common */
+    size_t kept = 0;
+    while (has_common && kept < board->position_count &&
+           board->positions[(board->position_first + kept) % board->position_capacity].offset < limit) {
+        kept++;
+    }
+    board->position_count = kept;
+    for (size_t i = 0; i < image->known_count; i++) {
+        const struct position *known = &image->known[i];
+        bool rises = i == 0 || known->offset > image->known[i - 1].offset;
+        if (known->epoch == image->at.epoch && known->offset < image->at.offset && rises) {
+            positions_push(board, *known);
+        }
+    }
+    positions_push(board, image->at);
+}
+
+/*
+ * What was trimmed, and when, the image does not say. So a later removal, or another cap, takes it that rows
+ * were pushed out at the image's very end; and a tombstone of a row that is not a table's rules out who
+ * stands before it.
+ */
+static void trims_presume(struct board *board, uint64_t offset)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(&board->groups, &cursor, NULL, NULL, &value)) {
+        struct row_group *group = value;
+        group->trimmed_at = group_trims(group) ? offset : 0;
+    }
+    LIST_EACH(node, &board->tombstones) {
+        const struct board_field *field = LIST_ITEM(node, const struct board_field, row);
+        bool is_row = memchr(field->name, '#', field->name_length) != NULL;
+        if (is_row && !(field->group && field->group->rule == ROWS_TABLE)) {
+            floor_raise(board, field->rev);
+        }
+    }
+}
+
+enum result board_reload(struct board *board, const struct board_image *image, int64_t changed_at_ms,
+                         bool *out_has_common, uint64_t *out_common)
+{
+    uint64_t common = 0;
+    bool has_common = !board->is_damaged && common_find(board, image, &common);
+    positions_merge(board, image, has_common);
+    board_forget_fields(board);
+    board->floor = image->floor;
+    board->is_damaged = false;
+    board->at = image->at;
+    enum result worst = entries_apply(board, image->entries, image->versions, image->count, changed_at_ms);
+    trims_presume(board, image->at.offset);
+    *out_has_common = has_common && worst == RESULT_OK;
+    *out_common = common;
+    return worst;
+}
+
+void board_restart(struct board *board, struct position at)
+{
+    board->position_first = 0;
+    board->position_count = 0;
+    board->at = at;
+    positions_push(board, at);
+}
+
+void board_drop(struct board *board, const char *field, size_t field_length)
+{
+    struct board_field *found = map_get(&board->fields, field, field_length);
+    if (found) {
+        field_forget(board, found);
+    }
 }
 
 bool board_is_damaged(const struct board *board)
@@ -594,6 +717,17 @@ bool board_next_field(const struct board *board, const void **cursor, struct ove
     while (node != &board->changed && !LIST_ITEM(node, const struct board_field, changed)->value) {
         node = node->next;
     }
+    if (node == &board->changed) {
+        return false;
+    }
+    *cursor = node;
+    *out_entry = entry_of(LIST_ITEM(node, const struct board_field, changed));
+    return true;
+}
+
+bool board_next_change(const struct board *board, const void **cursor, struct overlay_entry *out_entry)
+{
+    const struct list_node *node = *cursor ? ((const struct list_node *)*cursor)->next : board->changed.next;
     if (node == &board->changed) {
         return false;
     }

@@ -70,6 +70,38 @@ MUST_CHECK enum result board_apply(struct board *board, const struct overlay *pu
 void board_reset(struct board *board, struct position at);
 bool board_is_damaged(const struct board *board);
 
+/** A whole board as somebody else holds it. Text is borrowed. */
+struct board_image {
+    struct position at;
+    const struct overlay_entry *entries; /* rising rev; value NULL = tombstone */
+    const uint64_t *versions;            /* of entries */
+    size_t count;
+    const struct position *known; /* older positions of the same order, rising offset */
+    size_t known_count;
+    uint64_t floor; /* the newest rev of a tombstone that is not among the entries any more; 0 = all are */
+};
+
+/**
+ * Become the image. Row rules stay and trim. Positions are known as far as the image names them or
+ * both histories share them. changed_at_ms: wall time, for fields whose value is another now.
+ *
+ * out_common: the highest offset up to which the board before and the image are one history (same epoch,
+ *         equal nonce). A viewer at or below it is taken to the image by board_overlay_since(), any other needs a
+ *         snapshot. *out_has_common false: every viewer does.
+ * Result: FULL or NO_MEMORY when a field could not be stored: the board is at the image's position
+ *         without it, damaged, and *out_has_common is false.
+ */
+MUST_CHECK enum result board_reload(struct board *board, const struct board_image *image,
+                                    int64_t changed_at_ms, bool *out_has_common, uint64_t *out_common);
+
+/**
+ * The order starts afresh (new epoch, at.offset beyond ours) and fields stay: no position before `at` is known.
+ * Follow with board_drop() and board_set_version() for those that do not.
+ */
+void board_restart(struct board *board, struct position at);
+/** A field, live or tombstone, leaves without a trace. Only when every viewer gets a snapshot anyway. */
+void board_drop(struct board *board, const char *field, size_t field_length);
+
 /** A field's current wire text (without rev) or NULL; lives until the next change. */
 const char *board_value(const struct board *board, const char *field, size_t field_length,
                         size_t *out_length);
@@ -100,7 +132,9 @@ MUST_CHECK enum result board_snapshot(const struct board *board, struct overlay 
 
 /** Visit live fields, oldest change first: start with *cursor = NULL; false at the end. */
 bool board_next_field(const struct board *board, const void **cursor, struct overlay_entry *out_entry);
-/** The same over the live rows of one KPI. */
+/** Visit live fields and tombstones (value NULL) alike. */
+bool board_next_change(const struct board *board, const void **cursor, struct overlay_entry *out_entry);
+/** As board_next_field, over the live rows of one KPI. */
 bool board_next_row(const struct board *board, const char *kpi, size_t kpi_length, const void **cursor,
                     struct overlay_entry *out_entry);
 

@@ -28,9 +28,7 @@ struct moment small_gateway_now(void)
 /* ---- the held journal ---- */
 
 struct held {
-    const char *board;
-    struct journal_item *items;
-    size_t count;
+    struct journal_transaction transaction;
     journal_done_fn *done;
     void *context;
 };
@@ -50,16 +48,26 @@ static enum result held_open(struct journal *journal, const char *board, struct 
     return journal_open(((struct held_journal *)journal)->inner, board, out_position);
 }
 
-static void held_submit(struct journal *journal, const char *board, struct journal_item *items, size_t count,
+static void held_submit(struct journal *journal, const struct journal_transaction *transaction,
                         journal_done_fn *done, void *context)
 {
     if (!is_holding) {
-        journal_submit(((struct held_journal *)journal)->inner, board, items, count, done, context);
+        journal_submit(((struct held_journal *)journal)->inner, transaction, done, context);
         return;
     }
     assert_true(held_count < HELD_MAX);
-    held[held_count++] =
-        (struct held){.board = board, .items = items, .count = count, .done = done, .context = context};
+    held[held_count++] = (struct held){.transaction = *transaction, .done = done, .context = context};
+}
+
+static void held_restart(struct journal *journal, const struct journal_restart *restart,
+                         journal_restarted_fn *done, void *context)
+{
+    journal_restart(((struct held_journal *)journal)->inner, restart, done, context);
+}
+
+static void held_close(struct journal *journal, const char *board)
+{
+    journal_close(((struct held_journal *)journal)->inner, board);
 }
 
 static void held_destroy(struct journal *journal)
@@ -71,6 +79,8 @@ static void held_destroy(struct journal *journal)
 
 static const struct journal_ops held_ops = {.open = held_open,
                                             .submit = held_submit,
+                                            .restart = held_restart,
+                                            .close = held_close,
                                             .destroy = held_destroy};
 
 static struct journal *held_journal_create(const struct journal_host *host)
@@ -97,8 +107,7 @@ void small_gateway_release(void)
     size_t count = held_count;
     held_count = 0;
     for (size_t i = 0; i < count; i++) {
-        journal_submit(inner_journal, held[i].board, held[i].items, held[i].count, held[i].done,
-                       held[i].context);
+        journal_submit(inner_journal, &held[i].transaction, held[i].done, held[i].context);
     }
 }
 
@@ -151,7 +160,7 @@ void small_gateway_init(struct small_gateway *gateway, const char *definitions)
     assert_non_null(gateway->pipeline);
     const struct journal_host journal_host = pipeline_journal_host(gateway->pipeline);
     gateway->journal = held_journal_create(&journal_host);
-    pipeline_set_journal(gateway->pipeline, gateway->journal);
+    pipeline_set_journals(gateway->pipeline, gateway->journal, gateway->journal);
     if (definitions) {
         put_definitions_in_force(gateway, definitions);
     }

@@ -9,35 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "catalog/definition_files.h"
 #include "journal/memory_journal.h"
 #include "pipeline.h"
 #include "support/allocations.h"
 #include "support/board_copy.h"
+#include "support/definition_set.h"
 #include "support/fake_loop.h"
 #include "support/fake_viewer.h"
 
-enum { DEFAULT_COALESCE_MS = 50, ITEMS_MAX = INGEST_ITEMS_MAX, TABLE_CAP = 2, FEED_CAP = 3, SERIES_CAP = 3 };
-
-#define COMMON "\"title\": \"T\", \"about\": \"A.\", \"roles\": [\"sales\"], \"privacy\": \"public\""
-#define HTTP_KPI COMMON ", \"source\": {\"kind\": \"http\"}, \"class\": \"quick\""
-#define COLUMNS                                                                                                             \
-    "\"columns\": [{\"key\": \"name\", \"title\": \"N\", \"unit\": \"text\", \"required\": true, \"privacy\": \"public\"}," \
-    "{\"key\": \"n\", \"title\": \"C\", \"unit\": \"integer\"}]"
-#define TOTAL                                                                                                     \
-    "{\"id\": \"s.total\", \"type\": \"gauge\", \"unit\": \"integer\", \"range\": [0, 1000], \"good\": \"down\"," \
-    "\"threshold\": {\"basis\": \"value\", \"warn\": 100, \"crit\": 200}, \"priority\": \"critical\","            \
-    "\"history\": {\"points\": 3, \"step\": \"1s\"}, " HTTP_KPI "}"
-#define COPY                                                                                                            \
-    "{\"id\": \"s.copy\", \"type\": \"gauge\", \"unit\": \"integer\", \"range\": [0, 1000], \"good\": \"down\"," COMMON \
-    ", \"source\": {\"kind\": \"derived\", \"of\": \"s.total\"}, \"class\": \"quick\"}"
-#define SLOW \
-    "{\"id\": \"s.slow\", \"type\": \"gauge\", \"unit\": \"number\", \"coalesce_ms\": 500, " HTTP_KPI "}"
-#define USUAL "{\"id\": \"s.usual\", \"type\": \"gauge\", \"unit\": \"number\", " HTTP_KPI "}"
-#define DEALS "{\"id\": \"s.deals\", \"type\": \"table\", \"cap\": 2, " COLUMNS ", " HTTP_KPI "}"
-#define EVENTS "{\"id\": \"s.events\", \"type\": \"feed\", \"cap\": 3, " COLUMNS ", " HTTP_KPI "}"
-#define LINE "{\"id\": \"s.line\", \"type\": \"series\", \"cap\": 3, " COLUMNS ", " HTTP_KPI "}"
-#define ALL_KPIS TOTAL "," COPY "," SLOW "," USUAL "," DEALS "," EVENTS "," LINE
+enum { DEFAULT_COALESCE_MS = 50, ITEMS_MAX = INGEST_ITEMS_MAX };
 
 static const struct row_limit limits[] = {
     {.kpi = "s.deals", .rule = ROWS_TABLE, .cap = TABLE_CAP},
@@ -46,11 +26,6 @@ static const struct row_limit limits[] = {
 };
 enum { LIMIT_COUNT = sizeof limits / sizeof limits[0] };
 
-/* A board of a definition set: its name, and its KPIs separated by blanks. */
-struct board_text {
-    const char *id;
-    const char *kpis;
-};
 static const struct board_text both_boards[] = {{"main", "s.total s.slow s.usual s.deals s.events s.line"},
                                                 {"side", "s.total s.copy"},
                                                 {NULL, NULL}};
@@ -71,44 +46,6 @@ struct fixture {
     unsigned dones;
 };
 
-static struct catalog *catalog_of(const char *kpis, const struct board_text *boards)
-{
-    char *directory = definitions_create();
-    char *text = NULL;
-    assert_true(asprintf(&text, "{\"kpis\": [%s]}", kpis) > 0);
-    definitions_write(directory, "kpis/sales.json", text);
-    free(text);
-    definitions_write(directory, "boards/sales.json", "");
-    for (size_t i = 0; boards[i].id; i++) {
-        char layout[1024] = "";
-        char names[256];
-        snprintf(names, sizeof names, "%s", boards[i].kpis);
-        for (char *name = strtok(names, " "); name; name = strtok(NULL, " ")) {
-            size_t used = strlen(layout);
-            snprintf(layout + used, sizeof layout - used, "%s{\"row\": [{\"kpi\": \"%s\", \"span\": 12}]}",
-                     used ? "," : "", name);
-        }
-        char file[64];
-        snprintf(file, sizeof file, i == 0 ? "boards/sales.json" : "boards/b%zu.json", i);
-        assert_true(
-            asprintf(&text,
-                     "{\"id\": \"%s\", \"title\": \"B\", \"question\": \"Q?\", \"roles\": [\"sales\"],"
-                     "\"layout\": [%s]}",
-                     boards[i].id, layout) > 0);
-        definitions_write(directory, file, text);
-        free(text);
-    }
-    struct catalog_report report;
-    catalog_report_init(&report);
-    struct catalog *catalog = catalog_load(directory, &report);
-    if (!catalog) {
-        fail_msg("%.*s", (int)report.text.length, report.text.at);
-    }
-    catalog_report_finish(&report);
-    definitions_remove(directory);
-    return catalog;
-}
-
 static void put_in_force(struct fixture *f, const char *kpis, const struct board_text *boards)
 {
     struct catalog *catalog = catalog_of(kpis, boards);
@@ -118,7 +55,7 @@ static void put_in_force(struct fixture *f, const char *kpis, const struct board
 }
 
 static const struct pipeline_options usual_options = {
-    .max_boards = 4,
+    .max_boards = 8,
     .max_kpis = 20,
     .max_fields_per_board = 2000,
     .max_tombstones_per_board = 100,
@@ -138,7 +75,7 @@ static void fixture_open_bare(struct fixture *f, const struct pipeline_options *
     const struct journal_host host = pipeline_journal_host(f->pipeline);
     f->journal = memory_journal_create(&host, 8);
     assert_non_null(f->journal);
-    pipeline_set_journal(f->pipeline, f->journal);
+    pipeline_set_journals(f->pipeline, f->journal, f->journal);
 }
 
 static void fixture_open(struct fixture *f)
@@ -238,14 +175,6 @@ static struct board_copy *join(struct fixture *f, struct fake_viewer *fake, cons
     return copy;
 }
 
-/* as_of is given in most changes, so that texts are known. */
-#define CHANGE(field, value) "{\"field\":\"" field "\",\"value\":" value ",\"as_of\":1000}"
-#define CHANGE_V(field, value, version) \
-    "{\"field\":\"" field "\",\"value\":" value ",\"as_of\":1000,\"version\":" version "}"
-#define REMOVAL(field) "{\"field\":\"" field "\",\"delete\":true}"
-#define REMOVAL_V(field, version) "{\"field\":\"" field "\",\"delete\":true,\"version\":" version "}"
-#define ROW "{\"name\":\"x\"}"
-
 /* ---- judging ---- */
 
 static void test_each_item_has_its_own_outcome_and_refusals_hide_nothing(void **state)
@@ -309,6 +238,29 @@ static void test_repeated_and_older_changes_change_nothing(void **state)
     assert_string_equal(value_of(&f, "main", "s.slow"), "{\"as_of\":1000,\"v\":4,\"ver\":6}");
     submit(&f, "[" CHANGE("s.usual", "2") "," CHANGE("s.usual", "1") "]", "ok ok"); /* there and back again */
     assert_string_equal(value_of(&f, "main", "s.usual"), "{\"as_of\":1000,\"v\":1}");
+    fixture_close(&f);
+}
+
+/* A repeated mark has the text of the one before; its version must count all the same. */
+static void test_a_newer_version_counts_even_when_its_text_is_known(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open(&f);
+    static const char unreachable[] =
+        "[{\"field\":\"s.slow\",\"state\":\"unreachable\",\"reason\":\"link down\",\"version\":%d}]";
+    char text[200];
+    submit(&f, "[" CHANGE_V("s.slow", "1", "1") "]", "ok");
+    snprintf(text, sizeof text, unreachable, 3);
+    submit(&f, text, "ok");
+    struct position at = board_position(board_of(&f, "main"));
+    snprintf(text, sizeof text, unreachable, 5);
+    submit(&f, text, "unchanged"); /* no viewer is bothered */
+    struct position still = board_position(board_of(&f, "main"));
+    assert_true(position_equal(&at, &still));
+    submit(&f, "[" CHANGE_V("s.slow", "2", "4") "]", "older");
+    assert_non_null(strstr(value_of(&f, "main", "s.slow"), "unreachable"));
+    submit(&f, "[" CHANGE_V("s.slow", "2", "6") "]", "ok");
     fixture_close(&f);
 }
 
@@ -615,7 +567,7 @@ static void test_feeds_and_series_trim_alike_on_board_and_screen(void **state)
 /* ---- large submissions ---- */
 
 static const struct pipeline_options roomy_options = {
-    .max_boards = 4,
+    .max_boards = 8,
     .max_kpis = 20,
     .max_fields_per_board = 4000,
     .max_tombstones_per_board = 100,
@@ -1054,6 +1006,7 @@ int main(void)
         cmocka_unit_test(test_each_item_has_its_own_outcome_and_refusals_hide_nothing),
         cmocka_unit_test(test_items_that_were_refused_before_are_passed_over),
         cmocka_unit_test(test_repeated_and_older_changes_change_nothing),
+        cmocka_unit_test(test_a_newer_version_counts_even_when_its_text_is_known),
         cmocka_unit_test(test_one_submission_is_one_frame_per_board),
         cmocka_unit_test(test_the_most_urgent_kpi_decides_how_long_changes_gather),
         cmocka_unit_test(test_a_refused_value_marks_the_last_good_one_until_the_next),

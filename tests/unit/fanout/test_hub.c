@@ -599,6 +599,112 @@ static void test_a_reset_board_sends_everyone_a_snapshot(void **state)
     fixture_close(&f);
 }
 
+static void test_a_rebased_board_keeps_who_was_not_told_what_is_gone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open(&f);
+    struct fake_viewer current, slow, hidden, resumed;
+    join(&f, &current, WIRE_WS);
+    join(&f, &slow, WIRE_WS);
+    join(&f, &hidden, WIRE_WS);
+    live_board_set(&f.live, "k.a", "{\"v\":2}", 0);
+    fake_loop_turn(&f.loop);
+    struct position before = board_copy_position(&current.boards[0].copy);
+    live_board_save(&f.live);
+    slow.is_writable = false;
+    set_quality(&f, &hidden, 0, 1);
+    fake_viewer_forget(&hidden);
+    live_board_set(&f.live, "k.a", "{\"v\":3}", 0); /* is lost */
+    fake_loop_turn(&f.loop);
+    fake_viewer_forget(&current);
+    assert_true(live_board_fail_over(&f.live));
+    live_board_set(&f.live, "k.b", "{\"v\":4}", 500);
+    assert_string_equal(resume_from(&f, &before, &resumed, WIRE_WS), "whole"); /* the rest is gathering */
+    fake_loop_turn(&f.loop);
+    fake_viewer_drain(&slow, f.loop.now);
+    set_quality(&f, &hidden, 0, 0);
+    assert_int_equal(fake_viewer_count_of(&current, "snapshot"), 1);
+    assert_int_equal(fake_viewer_count_of(&slow, "snapshot"), 0);
+    assert_int_equal(fake_viewer_count_of(&hidden, "snapshot"), 0);
+    assert_int_equal(fake_viewer_count_of(&resumed, "snapshot"), 0);
+    assert_int_equal(fake_viewer_count_of(&resumed, "update"), 1);
+    fake_viewer_close(&resumed);
+    struct fake_viewer *all[] = {&current, &slow, &hidden};
+    assert_int_equal(fake_loop_metric(&f.loop, "gw_resync_total", "reason=\"failover\""), 1);
+    assert_int_equal(fake_loop_metric(&f.loop, "gw_resync_total", "reason=\"new_epoch\""), 0);
+    for (int i = 0; i < 3; i++) {
+        board_copy_assert_equal(&all[i]->boards[0].copy, f.live.board);
+        assert_false(all[i]->has_gap);
+        fake_viewer_close(all[i]);
+    }
+    fixture_close(&f);
+}
+
+/* It comes from a node that was told more than this one yet. */
+static void test_a_viewer_that_is_ahead_waits_for_the_board_to_get_there(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open(&f);
+    struct fake_viewer right, wrong, stream, impatient;
+    struct position ahead = f.live.at;
+    ahead.offset += 2;
+    ahead.nonce = (ahead.nonce * 31 + 7) * 31 + 7; /* as live_board draws them */
+    struct position elsewhere = ahead;
+    elsewhere.nonce++;
+    topic_set_may_lag(f.live.topic, true);
+    struct position never = ahead;
+    never.offset += 100;
+    assert_string_equal(resume_from(&f, &ahead, &right, WIRE_WS), "whole");
+    assert_string_equal(resume_from(&f, &elsewhere, &wrong, WIRE_WS), "whole");
+    assert_string_equal(resume_from(&f, &never, &impatient, WIRE_WS), "whole");
+    fake_viewer_open(&stream, f.loop.hub, WIRE_SSE);
+    subscribe(&f, &stream, &ahead, &plain);
+    assert_int_equal(fake_viewer_count(&stream), 0);
+    live_board_set(&f.live, "k.a", "{\"v\":2}", 0);
+    fake_loop_turn(&f.loop);
+    assert_int_equal(fake_viewer_count(&stream), 0); /* one more to go */
+    live_board_set(&f.live, "k.b", "{\"v\":3}", 0);
+    fake_loop_turn(&f.loop);
+    assert_int_equal(fake_viewer_count_of(&right, "update") + fake_viewer_count_of(&right, "snapshot"), 0);
+    assert_int_equal(fake_viewer_count_of(&wrong, "snapshot"), 1); /* another history */
+    live_board_set(&f.live, "k.a", "{\"v\":4}", 0);
+    fake_loop_turn(&f.loop);
+    assert_int_equal(fake_viewer_count_of(&right, "update"), 1);
+    assert_int_equal(fake_viewer_count_of(&stream, "update"), 1);
+    assert_int_equal(fake_viewer_count_of(&right, "snapshot"), 0);
+    assert_int_equal(fake_viewer_count_of(&impatient, "snapshot"), 0);
+    fake_loop_pass(&f.loop, 1900);
+    assert_int_equal(fake_viewer_count_of(&impatient, "snapshot"), 0);
+    assert_int_equal(fake_viewer_count_of(&impatient, "heartbeat"), 0);
+    fake_loop_pass(&f.loop, 200);
+    assert_int_equal(fake_viewer_count_of(&impatient, "snapshot"), 1);
+    fake_viewer_close(&right);
+    fake_viewer_close(&wrong);
+    fake_viewer_close(&impatient);
+    fake_viewer_close(&stream);
+    fixture_close(&f);
+}
+
+/* The image names the position everyone holds: there is nothing to say. */
+static void test_a_rebase_to_where_everyone_stands_is_silent(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open(&f);
+    struct fake_viewer fake;
+    join(&f, &fake, WIRE_WS);
+    hub_board_rebased(f.loop.hub, f.live.topic, true, board_position(f.live.board).offset, f.loop.now);
+    fake_loop_turn(&f.loop);
+    assert_int_equal(fake_viewer_count(&fake), 0);
+    live_board_set(&f.live, "k.a", "{\"v\":2}", 0);
+    fake_loop_turn(&f.loop);
+    assert_int_equal(fake_viewer_count_of(&fake, "update"), 1);
+    fake_viewer_close(&fake);
+    fixture_close(&f);
+}
+
 static void test_viewers_of_a_removed_board_are_told_and_stay(void **state)
 {
     (void)state;
@@ -1164,6 +1270,9 @@ int main(void)
         cmocka_unit_test(test_a_second_subscribe_replaces_the_first),
         cmocka_unit_test(test_unsubscribing_ends_updates),
         cmocka_unit_test(test_a_reset_board_sends_everyone_a_snapshot),
+        cmocka_unit_test(test_a_rebased_board_keeps_who_was_not_told_what_is_gone),
+        cmocka_unit_test(test_a_viewer_that_is_ahead_waits_for_the_board_to_get_there),
+        cmocka_unit_test(test_a_rebase_to_where_everyone_stands_is_silent),
         cmocka_unit_test(test_viewers_of_a_removed_board_are_told_and_stay),
         cmocka_unit_test(test_answers_keep_their_order_and_come_before_updates),
         cmocka_unit_test(test_unread_answers_close_with_too_slow_at_the_cap),

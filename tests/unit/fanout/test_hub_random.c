@@ -33,6 +33,7 @@ struct crowd {
     struct chance chance;
     struct fake_viewer fakes[VIEWERS];
     unsigned transactions;
+    unsigned failovers;
 };
 
 static struct viewer_quality some_quality(struct chance *chance)
@@ -181,6 +182,12 @@ static void crowd_run(struct crowd *crowd, unsigned steps)
             board_reset(crowd->live.board, crowd->live.at);
             hub_board_reset(crowd->loop.hub, crowd->live.topic, crowd->loop.now);
         }
+        if (chance_percent(&crowd->chance, 12)) {
+            live_board_save(&crowd->live);
+        }
+        if (chance_percent(&crowd->chance, 6) && live_board_fail_over(&crowd->live)) {
+            crowd->failovers++;
+        }
         fake_loop_pass(&crowd->loop, chance_below(&crowd->chance, 30));
         for (int i = 0; i < VIEWERS; i++) {
             check_halves(&crowd->fakes[i].boards[0].copy);
@@ -201,6 +208,7 @@ static void test_every_viewer_converges_in_any_weather(void **state)
     for (uint64_t run = 0; run < 6; run++) {
         crowd.chance = chance_seeded("weather", 100 + run);
         crowd.transactions = 0;
+        crowd.failovers = 0;
         fake_loop_open(&crowd.loop, VIEWERS, HEARTBEAT_MS);
         const struct board_options options = {
             .max_fields = 400,
@@ -220,6 +228,8 @@ static void test_every_viewer_converges_in_any_weather(void **state)
             updates += crowd.fakes[i].boards[0].copy.updates;
             fake_viewer_close(&crowd.fakes[i]);
         }
+        assert_true(crowd.failovers > 0);
+        assert_true(fake_loop_metric(&crowd.loop, "gw_resync_total", "reason=\"failover\"") > 0);
         assert_true(updates > 1000); /* the weather was not so bad that nothing was tested */
         live_board_close(&crowd.live);
         fake_loop_close(&crowd.loop);

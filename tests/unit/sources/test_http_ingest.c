@@ -163,6 +163,22 @@ static void test_same_version_again_is_unchanged(void **state)
     assert_int_equal(count_of(answer, "unchanged"), 1);
 }
 
+static void test_what_cannot_be_ordered_now_is_to_be_sent_again(void **state)
+{
+    (void)state;
+    static const char body[] =
+        "[{\"field\":\"exec.customer_health\",\"value\":81},{\"field\":\"exec.nothing\",\"value\":7}]";
+    pipeline_set_journals(gateway.pipeline, NULL, NULL);
+    struct http_exchange exchange = posted(body);
+    assert_int_equal(exchange.status, 503);
+    assert_string_equal(fake_http_header(&exchange, "Retry-After"), "2");
+    json_auto_t *answer = json_loads(exchange.text, 0, NULL);
+    assert_string_equal(item_text(answer, 0, "result"), "unavailable");
+    assert_string_equal(item_text(answer, 1, "result"), "unknown_field");
+    assert_int_equal(count_of(answer, "accepted"), 0);
+    fake_http_finish(&exchange);
+}
+
 static void test_mapped_data_becomes_changes_and_unknown_members_are_told(void **state)
 {
     (void)state;
@@ -426,6 +442,7 @@ int main(void)
         WITH_DOOR(test_accepted_change_is_on_the_board),
         WITH_DOOR(test_each_item_has_its_own_result),
         WITH_DOOR(test_same_version_again_is_unchanged),
+        WITH_DOOR(test_what_cannot_be_ordered_now_is_to_be_sent_again),
         WITH_DOOR(test_mapped_data_becomes_changes_and_unknown_members_are_told),
         WITH_DOOR(test_unknown_source_name_is_refused),
         WITH_DOOR(test_both_shapes_may_share_an_array),

@@ -8,13 +8,25 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+static void saved_clear(struct live_saved *saved)
+{
+    for (size_t i = 0; i < saved->entries.count; i++) {
+        free((char *)(uintptr_t)saved->entries.entries[i].field);
+        free((char *)(uintptr_t)saved->entries.entries[i].value);
+    }
+    overlay_clear(&saved->entries);
+    saved->known_count = 0;
+}
 
 void live_board_open(struct live_board *live, struct fake_loop *loop, const char *id,
                      const struct board_options *options, const struct row_limit *limits, size_t limit_count)
 {
     memset(live, 0, sizeof *live);
     live->loop = loop;
+    live->is_swept = options->max_tombstones < LIVE_DRAFT_MAX / 2;
     live->at = (struct position){.epoch = 0x1234, .offset = 0, .nonce = 99};
     live->board = board_create(id, options, live->at);
     assert_non_null(live->board);
@@ -25,6 +37,70 @@ void live_board_open(struct live_board *live, struct fake_loop *loop, const char
     live->topic = hub_add_topic(loop->hub, live->board);
     assert_non_null(live->topic);
     overlay_init(&live->draft);
+    overlay_init(&live->saved.entries);
+}
+
+static void known_push(struct live_board *live)
+{
+    if (live->known_count > 0 && live->known[0].epoch != live->at.epoch) {
+        live->known_count = 0;
+    }
+    if (live->known_count == LIVE_KNOWN_MAX - 1) {
+        live->known_count--;
+        memmove(live->known, live->known + 1, live->known_count * sizeof live->known[0]);
+    }
+    live->known[live->known_count++] = live->at;
+}
+
+void live_board_save(struct live_board *live)
+{
+    struct live_saved *saved = &live->saved;
+    saved_clear(saved);
+    const void *cursor = NULL;
+    struct overlay_entry entry;
+    while (board_next_change(live->board, &cursor, &entry)) {
+        entry.field = strndup(entry.field, entry.field_length);
+        entry.value = entry.value ? strndup(entry.value, entry.value_length) : NULL;
+        assert_int_equal(overlay_add(&saved->entries, &entry), RESULT_OK);
+    }
+    if (live->known_count > 0 && live->known[0].epoch == live->at.epoch) {
+        memcpy(saved->known, live->known, sizeof saved->known);
+        saved->known_count = live->known_count;
+    }
+    saved->known[saved->known_count++] = live->at;
+    saved->floor =
+        live->is_swept ? live->at.offset : 0; /* which tombstones it has forgotten a board does not say */
+}
+
+bool live_board_fail_over(struct live_board *live)
+{
+    const struct live_saved *saved = &live->saved;
+    if (saved->known_count == 0 || saved->known[0].epoch != live->at.epoch) {
+        return false;
+    }
+    live->forks++;
+    live->at.offset++;
+    live->at.nonce = live->at.nonce * 31 + 7 + live->forks;
+    uint64_t versions[LIVE_SAVED_MAX] = {0};
+    assert_true(saved->entries.count <= LIVE_SAVED_MAX);
+    const struct board_image image = {
+        .at = live->at,
+        .entries = saved->entries.entries,
+        .versions = versions,
+        .count = saved->entries.count,
+        .known = saved->known,
+        .known_count = saved->known_count,
+        .floor = saved->floor,
+    };
+    bool has_common = false;
+    uint64_t common = 0;
+    assert_int_equal(board_reload(live->board, &image, live->loop->now.wall_ms, &has_common, &common),
+                     RESULT_OK);
+    size_t over = saved->known_count == LIVE_KNOWN_MAX ? 1 : 0; /* leaves room for the next */
+    live->known_count = saved->known_count - over;
+    memcpy(live->known, saved->known + over, live->known_count * sizeof live->known[0]);
+    hub_board_rebased(live->loop->hub, live->topic, has_common, common, live->loop->now);
+    return true;
 }
 
 void live_board_close(struct live_board *live)
@@ -34,6 +110,8 @@ void live_board_close(struct live_board *live)
     }
     board_destroy(live->board);
     overlay_finish(&live->draft);
+    saved_clear(&live->saved);
+    overlay_finish(&live->saved.entries);
 }
 
 void live_board_draft(struct live_board *live, const char *field, const char *value)
@@ -64,8 +142,9 @@ void live_board_publish(struct live_board *live, uint32_t coalesce_ms)
         versions[i] = 1;
     }
     live->draft.from = live->at.offset;
+    known_push(live);
     live->at.offset += live->draft.count;
-    live->at.nonce = live->at.nonce * 31 + 7;
+    live->at.nonce = live->at.nonce * 31 + 7 + live->forks;
     live->draft.to = live->at;
     assert_int_equal(board_apply(live->board, &live->draft, versions, live->loop->now.wall_ms), RESULT_OK);
     overlay_clear(&live->draft);
