@@ -55,12 +55,34 @@ const requests = [
   head('GET /../%2e%2e/etc HTTP/1.0', 'A: 1'),
 ];
 
+/** As gateway/journal/redis_journal.lua writes them. */
+const publications = [
+  '1 P executive 6f1c0d9e2b7a4455 4 7 2671369228 2\n5 17 18 40\nexec.revenue_mtd#x{"as_of":1763719200123,"v":"1284300.50"}7 0 3 -\nk#a',
+  '1 M executive 6f1c0d9e2b7a4455\n',
+  '17 16 5 v{"as_of":1763719200123,"state":"invalid","reason":"\\u20ac","v":[1,-2.5e3,null]}',
+  '3 3 9 d',
+  '7-2671369228',
+];
+
+/** The first byte chooses the form and what is fed (fuzz_redis_payload.c). */
+const payloads = [
+  ...['41.5', '"1.50"', 'null', '{"value":41.5,"as_of":1763719200123,"version":7}', '{"num":3,"den":4}'].map((text) => `\0${text}`),
+  ...['{"healthy":78,"attention":15,"at_risk":7}', '{"value":{"healthy":1},"version":2}'].map((text) => `\x02${text}`),
+  ...['{"id":17,"title":"Churn","body":"b","type":"trend","at":"2026-11-21T10:00:00Z","nonsense":1}',
+    '[{"key":"a","value":{"title":"t"},"as_of":1},{"key":"old","delete":true}]'].map((text) => `\x04${text}`),
+  ...['{"state":"ok"}'].map((text) => `\x48${text}`),
+  ...messages('change').map((text) => `\x01${text}`),
+];
+
 const seeds = {
   catalog: definitions(),
   config: [...files(join(root, 'deploy'), '.yaml'), ...files(join(root, 'tests', 'check_config', 'cases'), '.yaml')],
+  redis_payload: payloads,
+  redis_wire: publications,
   request: requests,
   viewer_message: messages('viewer'),
   change: messages('change'),
+  clear_request: ['{"class":"executive_kpis"}', '{"key":"default:history:exec.revenue_mtd:90"}', '{"class":7,"key":null}'],
   position: cases('positions').map(({ text }) => text),
   decimal_time: [
     ...cases('times').map(({ text }) => text),

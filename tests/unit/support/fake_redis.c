@@ -1,11 +1,11 @@
 /* See fake_redis.h. Sockets are non-blocking; one step is one turn of the loop and one millisecond. */
+#include "fake_redis.h"
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-
-#include "fake_redis.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -146,7 +146,7 @@ bool fake_redis_greet(struct fake_redis *fake, int timeout_ms)
         return false;
     }
     fake_redis_forget(fake);
-    fake_redis_say(fake, "+OK\r\n"
+    fake_redis_say(fake, "+OK\r\n:17\r\n"
                          "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
                          "$46\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\nx\r\n");
     return true;

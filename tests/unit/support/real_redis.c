@@ -1,11 +1,11 @@
 /* See real_redis.h. */
+#include "real_redis.h"
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-
-#include "real_redis.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
