@@ -1,6 +1,8 @@
 /*
- * The judgement, worst news first. A source that is down never makes the
- * gateway unhealthy: it still serves what it has, marked with its age.
+ * The judgement, worst news first. A source or upstream that is down never makes the
+ * gateway unhealthy: it still serves what it has, marked with its age. Only a gateway that never had
+ * anything to serve is not ready: all others share its upstreams, and sending viewers away would take stale
+ * values from them and give them none.
  */
 #include "health.h"
 
@@ -30,6 +32,29 @@ static const char *source_that_is_down(struct pipeline *pipeline)
     return NULL;
 }
 
+static const char *upstream_that_is_down(const struct health *health)
+{
+    for (int upstream = 0; upstream < UPSTREAM_COUNT; upstream++) {
+        enum upstream_state state = upstream_state(health->upstreams, (enum upstream)upstream);
+        if (state != UPSTREAM_OFF && state != UPSTREAM_UP) {
+            return upstream_name((enum upstream)upstream);
+        }
+    }
+    return NULL;
+}
+
+static const char *missing_at_start(const struct health *health, const struct pipeline *pipeline)
+{
+    if (!pipeline_catalog(pipeline)) {
+        return "no definitions yet";
+    }
+    if (!health->is_listening) {
+        return "not listening yet";
+    }
+    bool has_order = health->has_been_attached || pipeline_generation(pipeline) != 0;
+    return has_order ? NULL : "the shared journal was not reached yet";
+}
+
 enum health_state health_judge(const struct health *health, struct pipeline *pipeline,
                                const char **out_reason)
 {
@@ -37,8 +62,9 @@ enum health_state health_judge(const struct health *health, struct pipeline *pip
         *out_reason = "draining";
         return HEALTH_OFFLINE;
     }
-    if (!pipeline_catalog(pipeline) || !health->is_listening) {
-        *out_reason = pipeline_catalog(pipeline) ? "not listening yet" : "no definitions yet";
+    const char *missing = missing_at_start(health, pipeline);
+    if (missing) {
+        *out_reason = missing;
         return HEALTH_INITIALIZING;
     }
     if (health->loop_lag_p99_s > HEALTH_LAG_UNHEALTHY_S) {
@@ -49,7 +75,10 @@ enum health_state health_judge(const struct health *health, struct pipeline *pip
         *out_reason = "event loop lag";
         return HEALTH_DEGRADED;
     }
-    const char *down = source_that_is_down(pipeline);
+    const char *down = upstream_that_is_down(health);
+    if (!down) {
+        down = source_that_is_down(pipeline);
+    }
     *out_reason = down ? down : "";
     return down ? HEALTH_DEGRADED : HEALTH_HEALTHY;
 }

@@ -13,11 +13,12 @@
 #include <stdint.h>
 
 #include "pipeline.h"
+#include "upstreams.h"
 
 enum health_state {
-    HEALTH_INITIALIZING, /* no definitions in force yet, or not listening yet */
+    HEALTH_INITIALIZING, /* nothing true to serve: no definitions yet, not listening yet, shared boards never seen */
     HEALTH_HEALTHY,
-    HEALTH_DEGRADED,  /* serving; a source is down or the loop is slow */
+    HEALTH_DEGRADED,  /* serving; a source or an upstream is down, or the loop is slow */
     HEALTH_UNHEALTHY, /* the loop is so slow that viewers notice */
     HEALTH_OFFLINE,   /* draining: it answers, but nobody new should come */
     HEALTH_STATE_COUNT
@@ -32,12 +33,15 @@ struct health {
     bool is_listening;     /* set by main once the listener has started */
     bool is_draining;      /* set by main at the first SIGTERM */
     double loop_lag_p99_s; /* set by the internal source, each second */
+    bool
+        has_been_attached; /* likewise: changes could be ordered at some time, so the boards hold what was true then */
+    struct upstreams *upstreams; /* NULL: none */
 };
 
 /** The word as it is told: "healthy". */
 const char *health_state_name(enum health_state state);
 
-/** out_reason: static text, or the name of the source that is down; "" when healthy. */
+/** out_reason: static text, or the name of the source or upstream that is down, never a host; "" when healthy. */
 enum health_state health_judge(const struct health *health, struct pipeline *pipeline,
                                const char **out_reason);
 

@@ -22,6 +22,7 @@ struct key {
 struct access {
     struct key viewer;
     struct key ingest;
+    struct key admin;
 };
 
 /** False when the library could not hash (memory). */
@@ -46,7 +47,8 @@ struct access *access_create(const struct access_options *options)
     if (!access) {
         return NULL;
     }
-    if (!key_init(&access->viewer, options->viewer_key) || !key_init(&access->ingest, options->ingest_key)) {
+    if (!key_init(&access->viewer, options->viewer_key) || !key_init(&access->ingest, options->ingest_key) ||
+        !key_init(&access->admin, options->admin_key)) {
         goto fail;
     }
     return access;
@@ -114,4 +116,9 @@ enum result access_check_ingest(const struct access *access, const char *authori
         return check_token(&access->ingest, bearer_token(authorization));
     }
     return peer_is_loopback ? RESULT_OK : RESULT_FORBIDDEN;
+}
+
+enum result access_may_administrate(const struct access *access, const char *authorization)
+{
+    return access->admin.is_set ? check_token(&access->admin, bearer_token(authorization)) : RESULT_FORBIDDEN;
 }

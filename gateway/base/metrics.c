@@ -40,6 +40,7 @@ struct family {
 struct metrics {
     struct family *first;
     struct family *last;
+    char *label; /* of every series when printed; NULL: none */
 };
 
 const double METRICS_LATENCY_BOUNDS[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
@@ -76,6 +77,7 @@ void metrics_destroy(struct metrics *metrics)
         family_destroy(family);
         family = next;
     }
+    free(metrics->label);
     free(metrics);
 }
 
@@ -348,25 +350,52 @@ static void append_help(struct bytes *out, const char *help)
     }
 }
 
-/** name + suffix + {labels,more} + a space; more is NULL or one further label. */
-static void append_series_name(struct bytes *out, const char *name, const char *suffix, const char *labels,
-                               const char *more)
+bool metrics_label_all(struct metrics *metrics, const char *name, const char *value)
 {
-    bytes_append_text(out, name);
-    bytes_append_text(out, suffix);
-    if (labels[0] != '\0' || more != NULL) {
-        bytes_append_byte(out, '{');
-        bytes_append_text(out, labels);
-        if (more != NULL) {
-            bytes_append_text(out, labels[0] != '\0' ? "," : "");
-            bytes_append_text(out, more);
-        }
-        bytes_append_byte(out, '}');
+    assert(metrics->label == NULL);
+    size_t size = strlen(name) + 2 * strlen(value) + sizeof "=\"\"";
+    char *at = metrics->label = malloc(size);
+    if (at == NULL) {
+        return false;
     }
-    bytes_append_byte(out, ' ');
+    at += snprintf(at, size, "%s=\"", name); /* sized above */
+    for (; *value != '\0'; value++) {
+        if (*value == '\\' || *value == '"' || *value == '\n') {
+            *at++ = '\\';
+        }
+        *at++ = *value == '\n' ? 'n' : *value;
+    }
+    *at++ = '"';
+    *at = '\0';
+    return true;
 }
 
-static void print_histogram(const char *name, const struct metric *metric, struct bytes *out)
+/** What a sample is printed with. */
+struct sample_name {
+    const char *common; /* label of every series, or NULL */
+    const char *name;
+    const char *labels; /* "" when there are none */
+};
+
+/** name + suffix + {common,labels,more} + a space; more is NULL or one further label. */
+static void append_sample_name(struct bytes *out, const struct sample_name *sample, const char *suffix,
+                               const char *more)
+{
+    const char *const labels[] = {sample->common, sample->labels[0] != '\0' ? sample->labels : NULL, more};
+    const char *separator = "{";
+    bytes_append_text(out, sample->name);
+    bytes_append_text(out, suffix);
+    for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
+        if (labels[i] != NULL) {
+            bytes_append_text(out, separator);
+            bytes_append_text(out, labels[i]);
+            separator = ",";
+        }
+    }
+    bytes_append_text(out, separator[0] == ',' ? "} " : " ");
+}
+
+static void print_histogram(const struct sample_name *sample, const struct metric *metric, struct bytes *out)
 {
     uint64_t cumulative = 0;
     for (size_t i = 0; i <= metric->bound_count; i++) {
@@ -375,25 +404,25 @@ static void print_histogram(const char *name, const struct metric *metric, struc
             (void)snprintf(le, sizeof le, "le=\"%.15g\"", metric->bounds[i]);
         }
         cumulative += metric->buckets[i];
-        append_series_name(out, name, "_bucket", metric->labels, le);
+        append_sample_name(out, sample, "_bucket", le);
         bytes_append_u64(out, cumulative);
         bytes_append_byte(out, '\n');
     }
-    append_series_name(out, name, "_sum", metric->labels, NULL);
+    append_sample_name(out, sample, "_sum", NULL);
     append_real(out, metric->value);
     bytes_append_byte(out, '\n');
-    append_series_name(out, name, "_count", metric->labels, NULL);
+    append_sample_name(out, sample, "_count", NULL);
     bytes_append_u64(out, metric->count);
     bytes_append_byte(out, '\n');
 }
 
-static void print_series(const char *name, const struct metric *metric, struct bytes *out)
+static void print_series(const struct sample_name *sample, const struct metric *metric, struct bytes *out)
 {
     if (metric->kind == HISTOGRAM) {
-        print_histogram(name, metric, out);
+        print_histogram(sample, metric, out);
         return;
     }
-    append_series_name(out, name, "", metric->labels, NULL);
+    append_sample_name(out, sample, "", NULL);
     if (metric->kind == COUNTER) {
         bytes_append_u64(out, metric->count);
     } else {
@@ -413,7 +442,9 @@ void metrics_print(const struct metrics *metrics, struct bytes *out)
         append_help(out, family->help);
         bytes_append_format(out, "\n# TYPE %s %s\n", family->name, kind_names[family->kind]);
         for (const struct metric *metric = family->first; metric != NULL; metric = metric->next) {
-            print_series(family->name, metric, out);
+            const struct sample_name sample = {
+                .common = metrics->label, .name = family->name, .labels = metric->labels};
+            print_series(&sample, metric, out);
         }
     }
 }

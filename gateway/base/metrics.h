@@ -10,6 +10,7 @@
 #ifndef SOPHIA_BASE_METRICS_H
 #define SOPHIA_BASE_METRICS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -63,6 +64,11 @@ void metric_buckets(const struct metric *metric, struct metric_buckets *out_buck
 double metric_buckets_quantile(const struct metric_buckets *now, const struct metric_buckets *before,
                                double quantile);
 
+/**
+ * A label that metrics_print() gives to every series, for processes that answer at one address in turn. Once; no
+ * series may have a label of this name. value: any text. False: memory ran out, there is no such label.
+ */
+bool metrics_label_all(struct metrics *metrics, const char *name, const char *value);
 /** Prometheus text format 0.0.4. */
 void metrics_print(const struct metrics *metrics, struct bytes *out);
 /** Visit counters and gauges as JSON: {"name{labels}": value, ...}, histograms as count/sum. */

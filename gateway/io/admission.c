@@ -117,7 +117,8 @@ static const struct http_route *find_route(struct http_exchange *exchange, int m
             size_t lengths[PATH_PARTS_MAX];
             unsigned count = 0;
             if (is_wildcard(route) != (want_wildcard == 1) ||
-                !matches(route->pattern, exchange->request->path, parts, lengths, &count)) {
+                !matches(route->pattern, exchange->request->path, parts, lengths, &count) ||
+                (route->exists && !route->exists(route->context, exchange->request->path))) {
                 continue;
             }
             if (route->methods & method) {

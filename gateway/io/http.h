@@ -25,6 +25,8 @@ struct http_route {
     size_t body_max_bytes; /* for POST; larger is answered 413 before it is read */
     bool needs_json;       /* POST without a JSON content type is answered 415 */
     void *context;
+    /** Optional, for a trailing "*": is there anything at this path? No is 404 for every method, not 405. */
+    bool (*exists)(void *context, const char *path);
     /**
      * Optional: the head of a request is here, its body is not. True lets it in; false after answering it, and
      * the connection closes then if there is a body.

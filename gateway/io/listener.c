@@ -23,6 +23,7 @@
 
 #include "base/log.h"
 #include "io/connection.h"
+#include "protocol/bytes.h"
 
 enum {
     BACKLOG = 4096,
@@ -222,12 +223,31 @@ static void tune_accepted(const struct listener *listener, int fd)
     set_int_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)listener->options.hang_up_after_s * 1000);
 }
 
+/** What exchange answers look like, without an exchange: there is no room for one. */
+static void append_full(const struct listener *listener, struct bytes *out)
+{
+    static const char body[] = "{\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"unavailable\","
+                               "\"detail\":\"too many connections\"}";
+    bytes_append_text(out, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nCache-Control: no-store\r\n"
+                           "Content-Type: application/problem+json\r\nConnection: close\r\n");
+    const char *const *extra = listener->options.extra_headers;
+    for (; extra != NULL && *extra != NULL; extra++) {
+        bytes_append_text(out, *extra);
+        bytes_append_text(out, "\r\n");
+    }
+    bytes_append_format(out, "Content-Length: %zu\r\n\r\n%s", sizeof body - 1, body);
+}
+
 static void refuse_full(struct listener *listener, int fd)
 {
-    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n"
-                                 "Connection: close\r\n\r\n";
+    struct bytes answer;
+    bytes_init(&answer, 4096);
+    append_full(listener, &answer);
     listener_refused(listener, REFUSED_MAX_CONNECTIONS);
-    (void)send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* a courtesy */
+    if (!bytes_failed(&answer)) {
+        (void)send(fd, answer.at, answer.length, MSG_DONTWAIT | MSG_NOSIGNAL); /* a courtesy */
+    }
+    bytes_finish(&answer);
     (void)close(fd);
 }
 

@@ -53,6 +53,7 @@ struct redis_link {
     bool is_destroyed; /* freed at the end of this turn */
     bool is_dropping;  /* a drop is queued; dead for the owner already */
     bool was_up;       /* at least once */
+    bool is_flapping;  /* came up and fell at once: told once, not each time */
     struct backoff backoff;
     struct loop_timer *timer; /* wait, deadline of an attempt, or the next look at a connection that is up */
     uint64_t timer_due_ms;
@@ -71,7 +72,8 @@ struct redis_link {
     uint64_t heard_at_ms;         /* last whole reply */
     uint64_t pinged_at_ms;        /* subscriber: PING without a PONG; 0: none */
     uint64_t rtt_us;
-    char reason[REDIS_REASON_BYTES];
+    char reason[REDIS_REASON_BYTES]; /* "" while up */
+    char told[REDIS_REASON_BYTES];   /* in the log, last */
 
     struct pending *pending; /* ring */
     size_t pending_capacity, pending_first, pending_count;
@@ -204,6 +206,13 @@ static size_t sentinel_count(const struct redis_link *link)
     return count;
 }
 
+/* Up for longer than it would have been waited for. */
+static bool is_stable(const struct redis_link *link)
+{
+    return link->state == LINK_UP &&
+           clock_monotonic_ms() - link->up_at_ms >= link->options.server->reconnect_limit_ms;
+}
+
 static void close_connection(struct redis_link *link)
 {
     resolve_cancel(link->resolution);
@@ -218,11 +227,18 @@ static void close_connection(struct redis_link *link)
     link->steps_left = 0;
 }
 
-static void tell_log(const struct redis_link *link, const char *reason, bool was_up)
+static void log_down(struct redis_link *link, const char *reason, bool was_stable)
 {
-    if (was_up || strcmp(reason, link->reason) != 0) {
+    if (was_stable || strcmp(reason, link->told) != 0) {
         log_warn("redis link down", LOG_TEXT("link", link->options.name), LOG_TEXT("reason", reason));
+        (void)snprintf(link->told, sizeof link->told, "%s", reason);
     }
+}
+
+static void log_up(struct redis_link *link)
+{
+    log_info("redis link up", LOG_TEXT("link", link->options.name), LOG_TEXT("server", link->where));
+    link->told[0] = '\0';
 }
 
 /* A Sentinel that does not help: the next one is asked at once, until all were. */
@@ -246,8 +262,7 @@ static void drop(struct redis_link *link, const char *reason)
     char told[REDIS_REASON_BYTES]; /* reason may be link->reason, or belong to the wire */
     (void)snprintf(told, sizeof told, "%s", reason);
     bool was_up = link->state == LINK_UP;
-    bool was_stable =
-        was_up && clock_monotonic_ms() - link->up_at_ms >= link->options.server->reconnect_limit_ms;
+    bool was_stable = is_stable(link);
     close_connection(link);
     if (ask_next_sentinel(link)) {
         link->pending_count = 0; /* only the greeting, which has no listener */
@@ -262,7 +277,8 @@ static void drop(struct redis_link *link, const char *reason)
     }
     link->attempts++;
     arm(link, backoff_next_ms(&link->backoff, random_u64()));
-    tell_log(link, told, was_up);
+    link->is_flapping = was_up && !was_stable;
+    log_down(link, told, was_stable);
     (void)snprintf(link->reason, sizeof link->reason, "%s", told);
     answer_all_without_reply(link);
     if (!link->is_destroyed && link->state != LINK_UP && link->events.on_down != NULL) {
@@ -401,7 +417,9 @@ static void go_up(struct redis_link *link)
         metric_add(link->reconnects, 1);
     }
     link->was_up = true;
-    log_info("redis link up", LOG_TEXT("link", link->options.name), LOG_TEXT("server", link->where));
+    if (!link->is_flapping) {
+        log_up(link);
+    }
     queue_all_subscriptions(link);
     arm_look(link);
     if (link->events.on_up != NULL) {
@@ -704,6 +722,10 @@ static void look(struct redis_link *link)
     read_some(link);
     if (!is_open(link)) {
         return;
+    }
+    if (link->is_flapping && is_stable(link)) {
+        link->is_flapping = false;
+        log_up(link);
     }
     if (clock_monotonic_ms() < due_ms(link)) {
         arm_look(link);

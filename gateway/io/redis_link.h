@@ -48,7 +48,7 @@ struct redis_server {
 };
 
 struct redis_link_options {
-    const char *name; /* "journal", "subscriber", "cache": label link="..." of its metrics, and in the log */
+    const char *name; /* "journal", "channels", "cache": label link="..." of its metrics, and in the log */
     const struct redis_server *server;
     size_t max_outstanding; /* commands without a reply, > 0; one more is refused */
     /** Commands of this link wait at the server for so long on purpose (BLOCK): later is late, and the time is no round trip. */

@@ -15,11 +15,13 @@
 #include <string.h>
 
 #include "base/map.h"
+#include "cache/cache_class.h"
 #include "fanout/hub.h"
 #include "io/process_stats.h"
 #include "sources/batch.h"
 
 #define NAME "internal"
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
 enum {
     SAMPLE_MS = 1000,
@@ -49,7 +51,10 @@ enum counter {
     REQUESTS,
     ERRORS,
     AUTH_REFUSED,
+    EVICTIONS,
+    LOOKUPS,
     CPU,
+    LOOKUPS_FRESH,   /* computed: over the classes of the cache */
     DELIVERIES,      /* computed: COALESCED + UPDATES */
     CHANGES_REFUSED, /* computed: CHANGES - CHANGES_GOOD */
     COUNTER_COUNT
@@ -85,14 +90,17 @@ static const struct {
     {AUTH_REFUSED, "gw_http_unauthenticated_total", NULL},
     {AUTH_REFUSED, "gw_ingest_requests_total", "answer=\"unauthenticated\""},
     {AUTH_REFUSED, "gw_ingest_requests_total", "answer=\"forbidden\""},
+    {EVICTIONS, "gw_cache_evictions_total", NULL},
+    {LOOKUPS, "gw_cache_lookups_total", NULL},
 };
 
-enum histogram { PUSH, HTTP, LOOP_LAG, HISTOGRAM_COUNT };
+enum histogram { PUSH, HTTP, LOOP_LAG, LISTEN_LAG, HISTOGRAM_COUNT };
 
 static const char *const histogram_names[HISTOGRAM_COUNT] = {
     [PUSH] = "gw_push_seconds",
     [HTTP] = "gw_http_seconds",
     [LOOP_LAG] = "gw_loop_lag_seconds",
+    [LISTEN_LAG] = "gw_listen_lag_seconds",
 };
 
 struct sample {
@@ -148,13 +156,6 @@ static const struct {
     const char *reason;
 } absent_kpis[] = {
     {"ops.client_delay_p95", "pages do not report it yet"},
-    {"ops.l1_hit", "not configured"},
-    {"ops.l1_bytes", "not configured"},
-    {"ops.l1_evictions", "not configured"},
-    {"ops.redis_rtt", "not configured"},
-    {"ops.redis_reconnects", "not configured"},
-    {"ops.postgres_lag", "not configured"},
-    {"ops.postgres_pool", "not configured"},
     {"ops.dead_letters", "not configured"},
     {"ops.dead_letters_oldest", "not configured"},
     {"ops.empty_results", "not configured"},
@@ -165,8 +166,16 @@ static const struct {
     {"ops.key_age", "not configured"},
 };
 
-/* Upstreams whose state has a word for "not used". */
-static const char *const unused_upstreams[] = {"ops.redis", "ops.postgres", "ops.slack"};
+#define NOT_CONFIGURED "not configured"
+
+/* Told while their upstream, or the cache, is configured. */
+static const struct measure postgres_measures[] = {
+    {"ops.postgres_lag", QUANTILE, LISTEN_LAG, 0, 60, 0.95, "nothing changed in the last minute"},
+};
+static const struct measure cache_measures[] = {
+    {"ops.l1_hit", SHARE, LOOKUPS_FRESH, LOOKUPS, 60, 1, "no lookups in the last minute"},
+    {"ops.l1_evictions", RATE, EVICTIONS, 0, 60, 1, NULL},
+};
 
 /* A row of ops.freshness as it was told last. */
 struct told_row {
@@ -218,6 +227,18 @@ static double elapsed_s(const struct internal_source *internal, unsigned window_
     return (double)(sample_ago(internal, 0)->at_ms - sample_ago(internal, window_s)->at_ms) / 1000.0;
 }
 
+/* A class that was not looked up adds nothing. */
+static double fresh_lookups(const struct metrics *metrics)
+{
+    double sum = 0;
+    for (size_t i = 0; i < cache_default_class_count; i++) {
+        char labels[CACHE_CLASS_NAME_MAX_BYTES + 32];
+        (void)snprintf(labels, sizeof labels, "class=\"%s\",result=\"fresh\"", cache_default_classes[i].name);
+        sum += metric_read(metrics_find(metrics, "gw_cache_lookups_total", labels));
+    }
+    return sum;
+}
+
 static void read_counters(struct internal_source *internal, struct sample *sample)
 {
     const struct metrics *metrics = internal->options.metrics;
@@ -231,6 +252,7 @@ static void read_counters(struct internal_source *internal, struct sample *sampl
         sample->counters[counter] -= internal->own[counter];
     }
     sample->counters[CPU] = (double)internal->process.cpu_us / 1e6;
+    sample->counters[LOOKUPS_FRESH] = fresh_lookups(metrics);
     sample->counters[DELIVERIES] = sample->counters[COALESCED] + sample->counters[UPDATES];
     sample->counters[CHANGES_REFUSED] = sample->counters[CHANGES] - sample->counters[CHANGES_GOOD];
 }
@@ -337,14 +359,15 @@ static double measure_value(const struct internal_source *internal, const struct
     return (double)NAN;
 }
 
-static void put_measures(const struct internal_source *internal, struct batch *batch, int64_t now_ms)
+static void put_measures(const struct internal_source *internal, struct batch *batch,
+                         const struct measure *list, size_t count, int64_t now_ms)
 {
-    for (size_t i = 0; i < sizeof measures / sizeof *measures; i++) {
-        double value = measure_value(internal, &measures[i]);
+    for (size_t i = 0; i < count; i++) {
+        double value = measure_value(internal, &list[i]);
         if (isnan(value)) {
-            put_absent(internal, batch, measures[i].kpi, measures[i].absent, now_ms);
+            put_absent(internal, batch, list[i].kpi, list[i].absent, now_ms);
         } else {
-            put_number(internal, batch, measures[i].kpi, value, now_ms);
+            put_number(internal, batch, list[i].kpi, value, now_ms);
         }
     }
 }
@@ -381,8 +404,59 @@ static void put_states(const struct internal_source *internal, struct batch *bat
     const char *reason = "";
     enum health_state state = health_judge(internal->options.health, internal->options.pipeline, &reason);
     put_text(internal, batch, "ops.state", health_state_name(state), now_ms);
-    for (size_t i = 0; i < sizeof unused_upstreams / sizeof *unused_upstreams; i++) {
-        put_text(internal, batch, unused_upstreams[i], "off", now_ms);
+    put_text(internal, batch, "ops.slack", "off", now_ms); /* its word for "not used" */
+}
+
+/* ---- upstreams ---- */
+
+/** Tells the state; false: it is not configured, which is what `kpis` say then. */
+static bool put_upstream(const struct internal_source *internal, struct batch *batch, enum upstream upstream,
+                         const char *kpi, const char *const kpis[2], int64_t now_ms)
+{
+    enum upstream_state state = upstream_state(internal->options.health->upstreams, upstream);
+    put_text(internal, batch, kpi, upstream_state_name(state), now_ms);
+    for (size_t i = 0; state == UPSTREAM_OFF && i < 2; i++) {
+        put_absent(internal, batch, kpis[i], NOT_CONFIGURED, now_ms);
+    }
+    return state != UPSTREAM_OFF;
+}
+
+static void put_redis(const struct internal_source *internal, struct batch *batch, int64_t now_ms)
+{
+    static const char *const kpis[2] = {"ops.redis_rtt", "ops.redis_reconnects"};
+    if (!put_upstream(internal, batch, UPSTREAM_REDIS, "ops.redis", kpis, now_ms)) {
+        return;
+    }
+    uint64_t rtt_us = upstream_rtt_us(internal->options.health->upstreams, UPSTREAM_REDIS);
+    if (rtt_us > 0) {
+        put_number(internal, batch, kpis[0], (double)rtt_us / 1000.0, now_ms);
+    } else {
+        put_absent(internal, batch, kpis[0], "no answer was measured yet", now_ms);
+    }
+    put_number(internal, batch, kpis[1], metrics_sum(internal->options.metrics, "gw_redis_reconnects_total"),
+               now_ms);
+}
+
+static void put_postgres(const struct internal_source *internal, struct batch *batch, int64_t now_ms)
+{
+    static const char *const kpis[2] = {"ops.postgres_lag", "ops.postgres_pool"};
+    if (put_upstream(internal, batch, UPSTREAM_POSTGRES, "ops.postgres", kpis, now_ms)) {
+        put_measures(internal, batch, postgres_measures, COUNT_OF(postgres_measures), now_ms);
+        put_number(internal, batch, kpis[1], metrics_sum(internal->options.metrics, "gw_pool_use"), now_ms);
+    }
+}
+
+static void put_cache(const struct internal_source *internal, struct batch *batch, int64_t now_ms)
+{
+    double budget = metrics_sum(internal->options.metrics, "gw_cache_budget_bytes");
+    if (budget > 0) {
+        put_measures(internal, batch, cache_measures, COUNT_OF(cache_measures), now_ms);
+        put_against(internal, batch, "ops.l1_bytes", metrics_sum(internal->options.metrics, "gw_cache_bytes"),
+                    budget, now_ms);
+    } else {
+        put_absent(internal, batch, "ops.l1_hit", NOT_CONFIGURED, now_ms);
+        put_absent(internal, batch, "ops.l1_evictions", NOT_CONFIGURED, now_ms);
+        put_absent(internal, batch, "ops.l1_bytes", NOT_CONFIGURED, now_ms);
     }
 }
 
@@ -422,6 +496,29 @@ static void put_sources(const struct internal_source *internal, struct batch *ba
             (void)json_object_set_new(row, "age", json_real(fmax(age_s, 0)));
         }
         (void)snprintf(field, sizeof field, "ops.sources#%s", sources[i].name); /* our own short names */
+        (void)batch_put(batch, field, now_ms, row);
+    }
+}
+
+static void put_breakers(const struct internal_source *internal, struct batch *batch, int64_t now_ms)
+{
+    const struct upstreams *upstreams = internal->options.health->upstreams;
+    if (!upstreams || !is_defined(internal, "ops.breakers")) {
+        return;
+    }
+    uint64_t monotonic_ms = upstreams->now_ms();
+    for (size_t i = 0; i < upstreams->breaker_count; i++) {
+        const struct upstream_breaker *breaker = &upstreams->breakers[i];
+        enum breaker_state state = breaker_state(breaker->breaker, monotonic_ms);
+        uint64_t wait_ms = breaker_next_probe_ms(breaker->breaker, monotonic_ms);
+        char field[FIELD_MAX_BYTES + 1];
+        json_t *row = json_pack("{s:s, s:I}", "state", breaker_state_name(state), "failures",
+                                (json_int_t)breaker->breaker->failures);
+        if (row && wait_ms > 0) {
+            (void)json_object_set_new(row, "next_probe",
+                                      json_integer(now_ms + (json_int_t)wait_ms)); /* else: an empty cell */
+        }
+        (void)snprintf(field, sizeof field, "ops.breakers#%s", breaker->name); /* our own short names */
         (void)batch_put(batch, field, now_ms, row);
     }
 }
@@ -549,7 +646,11 @@ void internal_source_sample(struct source *source)
     struct moment now = internal->options.now();
     take_sample(internal, now);
     double lag_s = quantile_of(internal, LOOP_LAG, 0.99);
-    internal->options.health->loop_lag_p99_s = lag_s > 0 ? lag_s : 0;
+    struct health *health = internal->options.health;
+    health->loop_lag_p99_s = lag_s > 0 ? lag_s : 0;
+    health->has_been_attached =
+        health->has_been_attached || pipeline_generation(internal->options.pipeline) != 0;
+    upstreams_publish(health->upstreams);
     pipeline_report_source(internal->options.pipeline, NAME, true, NULL);
     struct batch *batch =
         pipeline_catalog(internal->options.pipeline) && !internal->flight ? batch_create() : NULL;
@@ -558,10 +659,14 @@ void internal_source_sample(struct source *source)
         return;
     }
     put_states(internal, batch, now.wall_ms);
-    put_measures(internal, batch, now.wall_ms);
+    put_measures(internal, batch, measures, COUNT_OF(measures), now.wall_ms);
+    put_redis(internal, batch, now.wall_ms);
+    put_postgres(internal, batch, now.wall_ms);
+    put_cache(internal, batch, now.wall_ms);
     put_connections(internal, batch, now.wall_ms);
     put_constants(internal, batch, now.wall_ms);
     put_sources(internal, batch, now.wall_ms);
+    put_breakers(internal, batch, now.wall_ms);
     put_freshness(internal, batch, now.wall_ms);
     submit(internal, batch);
 }

@@ -13,29 +13,21 @@
 #include "fanout/hub.h"
 #include "protocol/bytes.h"
 #include "protocol/limits.h"
+#include "transports/cache_endpoint.h"
+#include "transports/history_endpoint.h"
+#include "transports/http_reply.h"
 
-#define JSON_TYPE "application/json"
 #define PROMETHEUS_TYPE "text/plain; version=0.0.4; charset=utf-8"
-
-enum { BODY_MAX_BYTES = 16 * 1024 * 1024 };
 
 struct http_endpoints {
     struct http_endpoints_options options;
     uint64_t started_ms; /* monotonic */
     struct metric *unauthenticated;
+    struct history_endpoint *history; /* owned, with routes of their own */
+    struct cache_endpoint *cache;
 };
 
 /* ---- answering ---- */
-
-static void answer_body(struct http_exchange *exchange, int status, const char *type, struct bytes *body)
-{
-    if (bytes_failed(body)) {
-        http_problem(exchange, 500, result_name(RESULT_NO_MEMORY), "the answer did not fit");
-    } else {
-        http_answer(exchange, status, type, body->at, body->length, false);
-    }
-    bytes_finish(body);
-}
 
 /* Does the header's list hold this quoted tag? Weak comparison, RFC 9110 section 13.1.2. */
 static bool tag_matches(const char *header, const char *tag)
@@ -71,19 +63,9 @@ static void answer_tagged(struct http_exchange *exchange, const char *tag, const
     }
 }
 
-/* May this peer read? If not, it has been answered. */
-static bool may_read(struct http_endpoints *endpoints, struct http_exchange *exchange)
+static bool may_read(const struct http_endpoints *endpoints, struct http_exchange *exchange)
 {
-    const struct access *access = endpoints->options.access;
-    if (!access_viewer_needs_token(access) ||
-        access_check_viewer_header(access, http_header(exchange, "authorization")) == RESULT_OK) {
-        return true;
-    }
-    metric_add(endpoints->unauthenticated, 1);
-    http_set_header(exchange, "WWW-Authenticate", "Bearer realm=\"viewer\"");
-    http_set_header(exchange, "Cache-Control", "no-store");
-    http_problem(exchange, 401, "unauthenticated", "the viewer key is missing or wrong");
-    return false;
+    return http_reply_may_read(endpoints->options.access, endpoints->unauthenticated, exchange);
 }
 
 /* The definitions, or NULL after answering 503. */
@@ -136,7 +118,7 @@ static void on_boards(void *context, struct http_exchange *exchange)
     }
     bytes_append_text(&body, "]}");
     http_set_header(exchange, "Cache-Control", "no-cache");
-    answer_body(exchange, 200, JSON_TYPE, &body);
+    http_reply_body(exchange, 200, JSON_TYPE, &body);
 }
 
 static void on_snapshot(void *context, struct http_exchange *exchange)
@@ -181,53 +163,6 @@ static void on_definition(void *context, struct http_exchange *exchange)
     char tag[64];
     (void)snprintf(tag, sizeof tag, "\"%s\"", catalog_hash(catalog)); /* 16 digits */
     answer_tagged(exchange, tag, board->served, board->served_length);
-}
-
-/* A whole number from 1 to HISTORY_POINTS_MAX; absent means all. 0: it is neither. */
-static size_t points_wanted(const char *query)
-{
-    if (!query) {
-        return HISTORY_POINTS_MAX;
-    }
-    size_t digits = strspn(query, "0123456789");
-    if (digits == 0 || digits > 4 || query[digits] != '\0') {
-        return 0;
-    }
-    size_t wanted = strtoul(query, NULL, 10);
-    return wanted < HISTORY_POINTS_MAX ? wanted : HISTORY_POINTS_MAX;
-}
-
-static void on_history(void *context, struct http_exchange *exchange)
-{
-    struct http_endpoints *endpoints = context;
-    const struct catalog *catalog =
-        may_read(endpoints, exchange) ? catalog_or_503(endpoints, exchange) : NULL;
-    if (!catalog) {
-        return;
-    }
-    const char *id = http_path_part(exchange, 0);
-    size_t wanted = points_wanted(http_query(exchange, "points"));
-    if (!catalog_kpi(catalog, id, strlen(id))) {
-        http_problem(exchange, 404, result_name(RESULT_UNKNOWN_FIELD), "there is no such KPI");
-        return;
-    }
-    if (wanted == 0) {
-        http_problem(exchange, 400, result_name(RESULT_OUT_OF_RANGE), "points must be a whole number from 1");
-        return;
-    }
-    struct bytes body;
-    uint64_t step_ms = 0;
-    bytes_init(&body, BODY_MAX_BYTES);
-    append_text_member(&body, "{\"kpi\":", id);
-    bytes_append_text(&body, ",\"points\":");
-    if (!pipeline_history(endpoints->options.pipeline, id, wanted, &body, &step_ms)) {
-        bytes_append_text(&body, "[]");
-    }
-    bytes_append_text(&body, ",\"step_ms\":");
-    bytes_append_u64(&body, step_ms);
-    bytes_append_byte(&body, '}');
-    http_set_header(exchange, "Cache-Control", "no-cache");
-    answer_body(exchange, 200, JSON_TYPE, &body);
 }
 
 /* ---- health ---- */
@@ -285,6 +220,70 @@ static void print_sources(struct pipeline *pipeline, struct bytes *out)
     bytes_append_byte(out, '}');
 }
 
+static void print_links(const struct upstreams *upstreams, enum upstream upstream, struct bytes *out)
+{
+    const char *separator = "";
+    bytes_append_text(out, ",\"links\":{");
+    for (size_t i = 0; i < upstreams->link_count; i++) {
+        const struct upstream_link *link = &upstreams->links[i];
+        if (link->upstream != upstream) {
+            continue;
+        }
+        bool is_up = link->is_up(link->link);
+        append_text_member(out, separator, link->name);
+        bytes_append_format(out, ":{\"up\":%s", is_up ? "true" : "false");
+        if (!is_up) {
+            append_text_member(out, ",\"reason\":", link->reason(link->link));
+        }
+        bytes_append_byte(out, '}');
+        separator = ",";
+    }
+    bytes_append_byte(out, '}');
+}
+
+static void print_breakers(const struct upstreams *upstreams, enum upstream upstream, struct bytes *out)
+{
+    const char *separator = "";
+    uint64_t now_ms = upstreams->now_ms();
+    bytes_append_text(out, ",\"breakers\":{");
+    for (size_t i = 0; i < upstreams->breaker_count; i++) {
+        const struct upstream_breaker *breaker = &upstreams->breakers[i];
+        if (breaker->upstream != upstream) {
+            continue;
+        }
+        append_text_member(out, separator, breaker->name);
+        append_text_member(out, ":{\"state\":", breaker_state_name(breaker_state(breaker->breaker, now_ms)));
+        bytes_append_format(out, ",\"failures\":%u,\"next_probe_ms\":%llu}", breaker->breaker->failures,
+                            (unsigned long long)breaker_next_probe_ms(breaker->breaker, now_ms));
+        separator = ",";
+    }
+    bytes_append_byte(out, '}');
+}
+
+/** Reasons name hosts: not for the basic level. */
+static void print_upstreams(const struct upstreams *upstreams, struct bytes *out)
+{
+    const char *separator = "";
+    bytes_append_text(out, ",\"upstreams\":{");
+    for (int i = 0; i < UPSTREAM_COUNT; i++) {
+        enum upstream upstream = (enum upstream)i;
+        enum upstream_state state = upstream_state(upstreams, upstream);
+        if (state == UPSTREAM_OFF) {
+            continue;
+        }
+        append_text_member(out, separator, upstream_name(upstream));
+        append_text_member(out, ":{\"state\":", upstream_state_name(state));
+        if (state != UPSTREAM_UP) {
+            append_text_member(out, ",\"reason\":", upstream_reason(upstreams, upstream));
+        }
+        print_links(upstreams, upstream, out);
+        print_breakers(upstreams, upstream, out);
+        bytes_append_byte(out, '}');
+        separator = ",";
+    }
+    bytes_append_byte(out, '}');
+}
+
 static void print_status(enum health_state state, const char *reason, struct bytes *out)
 {
     bytes_append_format(out, "{\"status\":\"%s\"", health_state_name(state));
@@ -308,6 +307,7 @@ static void print_detailed(struct http_endpoints *endpoints, struct bytes *out)
         options->is_demo ? "true" : "false", pipeline_is_durable(options->pipeline) ? "true" : "false",
         hub_viewer_count(pipeline_hub(options->pipeline)));
     print_sources(options->pipeline, out);
+    print_upstreams(options->health->upstreams, out);
     print_freshness(&counts, out);
 }
 
@@ -369,7 +369,7 @@ static void on_health(void *context, struct http_exchange *exchange)
     enum health_state state = health_judge(endpoints->options.health, endpoints->options.pipeline, &reason);
     struct bytes body;
     bytes_init(&body, BODY_MAX_BYTES);
-    print_status(state, detail == DETAIL_BASIC ? "" : reason, &body);
+    print_status(state, reason, &body);
     if (detail >= DETAIL_DETAILED) {
         print_detailed(endpoints, &body);
     }
@@ -377,7 +377,7 @@ static void on_health(void *context, struct http_exchange *exchange)
         print_diagnostic(endpoints, &body);
     }
     bytes_append_byte(&body, '}');
-    answer_body(exchange, is_serving(state) ? 200 : 503, JSON_TYPE, &body);
+    http_reply_body(exchange, is_serving(state) ? 200 : 503, JSON_TYPE, &body);
 }
 
 static void on_live(void *context, struct http_exchange *exchange)
@@ -388,10 +388,12 @@ static void on_live(void *context, struct http_exchange *exchange)
     http_answer(exchange, 200, JSON_TYPE, body, sizeof body - 1, true);
 }
 
-/* Ready is about taking new viewers, so degraded is ready and a slow loop is not a reason to lose all of them. */
+/*
+ * Ready is about taking new viewers: degraded is ready, and says so. A slow loop is not a reason to lose all of
+ * them, and neither are upstreams that are down for every gateway alike.
+ */
 static void on_ready(void *context, struct http_exchange *exchange)
 {
-    static const char ready[] = "{\"status\":\"ready\"}";
     struct http_endpoints *endpoints = context;
     const char *reason = "";
     enum health_state state = health_judge(endpoints->options.health, endpoints->options.pipeline, &reason);
@@ -401,7 +403,14 @@ static void on_ready(void *context, struct http_exchange *exchange)
         http_problem(exchange, 503, "unavailable", reason);
         return;
     }
-    http_answer(exchange, 200, JSON_TYPE, ready, sizeof ready - 1, true);
+    struct bytes body;
+    bytes_init(&body, BODY_MAX_BYTES);
+    bytes_append_text(&body, "{\"status\":\"ready\"");
+    if (reason[0] != '\0') {
+        append_text_member(&body, ",\"degraded\":", reason);
+    }
+    bytes_append_byte(&body, '}');
+    http_reply_body(exchange, 200, JSON_TYPE, &body);
 }
 
 /* ---- data flow and metrics ---- */
@@ -426,6 +435,7 @@ static void on_flow_health(void *context, struct http_exchange *exchange)
     bytes_append_format(&body, ",\"now\":%lld,\"durable\":%s", (long long)counts.now_ms,
                         pipeline_is_durable(options->pipeline) ? "true" : "false");
     print_sources(options->pipeline, &body);
+    print_upstreams(options->health->upstreams, &body);
     print_freshness(&counts, &body);
     bytes_append_text(&body, ",\"not_fresh\":[");
     bytes_append(&body, list.at, list.length);
@@ -433,7 +443,7 @@ static void on_flow_health(void *context, struct http_exchange *exchange)
     body.failed = body.failed || bytes_failed(&list);
     bytes_finish(&list);
     http_set_header(exchange, "Cache-Control", "no-store");
-    answer_body(exchange, 200, JSON_TYPE, &body);
+    http_reply_body(exchange, 200, JSON_TYPE, &body);
 }
 
 static void on_flow_metrics(void *context, struct http_exchange *exchange)
@@ -444,11 +454,13 @@ static void on_flow_metrics(void *context, struct http_exchange *exchange)
     }
     struct bytes body;
     bytes_init(&body, BODY_MAX_BYTES);
-    bytes_append_format(&body, "{\"now\":%lld,\"metrics\":", (long long)endpoints->options.now().wall_ms);
+    bytes_append_format(&body, "{\"now\":%lld", (long long)endpoints->options.now().wall_ms);
+    append_text_member(&body, ",\"node\":", endpoints->options.node);
+    bytes_append_text(&body, ",\"metrics\":");
     metrics_print_json(endpoints->options.metrics, &body);
     bytes_append_byte(&body, '}');
     http_set_header(exchange, "Cache-Control", "no-store");
-    answer_body(exchange, 200, JSON_TYPE, &body);
+    http_reply_body(exchange, 200, JSON_TYPE, &body);
 }
 
 static void on_metrics(void *context, struct http_exchange *exchange)
@@ -458,7 +470,7 @@ static void on_metrics(void *context, struct http_exchange *exchange)
     bytes_init(&body, BODY_MAX_BYTES);
     metrics_print(endpoints->options.metrics, &body);
     http_set_header(exchange, "Cache-Control", "no-store");
-    answer_body(exchange, 200, PROMETHEUS_TYPE, &body);
+    http_reply_body(exchange, 200, PROMETHEUS_TYPE, &body);
 }
 
 /* ---- life cycle ---- */
@@ -472,7 +484,6 @@ static void add_routes(struct http_endpoints *endpoints)
         {"/api/v1/dashboards", on_boards},
         {"/api/v1/dashboards/{id}", on_snapshot},
         {"/api/v1/dashboards/{id}/definition", on_definition},
-        {"/api/v1/kpis/{id}/history", on_history},
         {"/api/v1/data-flow/health", on_flow_health},
         {"/api/v1/data-flow/metrics", on_flow_metrics},
         {"/health", on_health},
@@ -490,6 +501,27 @@ static void add_routes(struct http_endpoints *endpoints)
     }
 }
 
+static bool create_parts(struct http_endpoints *endpoints)
+{
+    const struct http_endpoints_options *options = &endpoints->options;
+    const struct history_endpoint_options history = {
+        .listener = options->listener,
+        .pipeline = options->pipeline,
+        .access = options->access,
+        .metrics = options->metrics,
+        .reader = options->history,
+    };
+    const struct cache_endpoint_options cache = {
+        .listener = options->listener,
+        .access = options->access,
+        .metrics = options->metrics,
+        .cache = options->cache,
+    };
+    endpoints->history = history_endpoint_create(&history);
+    endpoints->cache = cache_endpoint_create(&cache);
+    return endpoints->history && endpoints->cache;
+}
+
 struct http_endpoints *http_endpoints_create(const struct http_endpoints_options *options)
 {
     struct http_endpoints *endpoints = calloc(1, sizeof *endpoints);
@@ -498,13 +530,23 @@ struct http_endpoints *http_endpoints_create(const struct http_endpoints_options
     }
     endpoints->options = *options;
     endpoints->started_ms = options->now().monotonic_ms;
-    endpoints->unauthenticated = metrics_counter(options->metrics, "gw_http_unauthenticated_total", NULL,
-                                                 "Reads refused for want of a good viewer key.");
+    endpoints->unauthenticated = http_reply_unauthenticated(options->metrics);
+    if (!create_parts(endpoints)) {
+        goto fail;
+    }
     add_routes(endpoints);
     return endpoints;
+
+fail:
+    http_endpoints_destroy(endpoints);
+    return NULL;
 }
 
 void http_endpoints_destroy(struct http_endpoints *endpoints)
 {
-    free(endpoints);
+    if (endpoints) {
+        history_endpoint_destroy(endpoints->history);
+        cache_endpoint_destroy(endpoints->cache);
+        free(endpoints);
+    }
 }

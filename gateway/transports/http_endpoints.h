@@ -14,7 +14,9 @@
 #include "access/access.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "cache/cache.h"
 #include "health.h"
+#include "history_reader.h"
 #include "io/listener.h"
 #include "pipeline.h"
 
@@ -32,7 +34,9 @@ struct http_endpoints_options {
     uint32_t max_connections; /* told by the diagnostic level, as are the next two */
     uint32_t max_viewers;
     uint32_t heartbeat_ms;
-    struct moment (*now)(void); /* clock_moment; tests pass their own */
+    struct history_reader *history; /* for points that memory does not keep; NULL: none */
+    struct cache *cache;            /* to clear; NULL: switched off */
+    struct moment (*now)(void);     /* clock_moment; tests pass their own */
 };
 
 /** Adds the routes. Owns: everything in options outlives it. NULL when memory ran out. */

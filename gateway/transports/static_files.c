@@ -403,9 +403,14 @@ static void on_request(void *context, struct http_exchange *exchange)
     http_answer(exchange, 200, file->type, content->bytes, content->length, true);
 }
 
+static bool exists(void *context, const char *path)
+{
+    return find_file(context, path) != NULL;
+}
+
 void static_files_add_routes(struct static_files *files, struct listener *listener)
 {
     const struct http_route route = {
-        .methods = HTTP_GET, .pattern = "/*", .context = files, .on_request = on_request};
+        .methods = HTTP_GET, .pattern = "/*", .context = files, .exists = exists, .on_request = on_request};
     listener_add_http(listener, &route);
 }

@@ -103,6 +103,11 @@ const char *http_body(const struct http_exchange *exchange, size_t *out_length)
     return exchange->body ? exchange->body : "";
 }
 
+const char *http_peer_address(const struct http_exchange *exchange)
+{
+    return exchange->is_remote ? "192.0.2.1" : "127.0.0.1";
+}
+
 bool http_peer_is_loopback(const struct http_exchange *exchange)
 {
     return !exchange->is_remote;

@@ -44,6 +44,31 @@ static void test_a_viewer_key_is_asked_for_and_compared(void **context)
     access_destroy(access);
 }
 
+static void test_only_the_admin_key_lets_administrate(void **context)
+{
+    (void)context;
+    const struct access_options options = {.viewer_key = "v", .ingest_key = "i", .admin_key = "a"};
+    struct access *access = access_create(&options);
+    assert_non_null(access);
+    assert_int_equal(access_may_administrate(access, "Bearer a"), RESULT_OK);
+    assert_int_equal(access_may_administrate(access, "Bearer v"), RESULT_FORBIDDEN);
+    assert_int_equal(access_may_administrate(access, "Bearer i"), RESULT_FORBIDDEN);
+    assert_int_equal(access_may_administrate(access, "Bearer aa"), RESULT_FORBIDDEN);
+    assert_int_equal(access_may_administrate(access, "a"), RESULT_UNAUTHENTICATED);
+    assert_int_equal(access_may_administrate(access, NULL), RESULT_UNAUTHENTICATED);
+    access_destroy(access);
+}
+
+static void test_without_an_admin_key_nobody_may_administrate(void **context)
+{
+    (void)context;
+    struct access *access = with_keys("v", "i");
+    assert_int_equal(access_may_administrate(access, NULL), RESULT_FORBIDDEN);
+    assert_int_equal(access_may_administrate(access, "Bearer "), RESULT_FORBIDDEN);
+    assert_int_equal(access_may_administrate(access, "Bearer v"), RESULT_FORBIDDEN);
+    access_destroy(access);
+}
+
 static void test_headers_are_of_the_bearer_scheme(void **context)
 {
     (void)context;
@@ -109,6 +134,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_a_viewer_key_everybody_may_watch),
         cmocka_unit_test(test_a_viewer_key_is_asked_for_and_compared),
+        cmocka_unit_test(test_only_the_admin_key_lets_administrate),
+        cmocka_unit_test(test_without_an_admin_key_nobody_may_administrate),
         cmocka_unit_test(test_headers_are_of_the_bearer_scheme),
         cmocka_unit_test(test_without_an_ingest_key_producers_are_on_this_machine),
         cmocka_unit_test(test_an_ingest_key_counts_from_everywhere),

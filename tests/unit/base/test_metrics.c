@@ -199,6 +199,30 @@ static void test_json_is_valid_and_complete(void **state)
     metrics_destroy(metrics);
 }
 
+static void test_a_label_of_all_series_is_printed_with_each(void **state)
+{
+    (void)state;
+    static const double bounds[] = {1};
+    struct metrics *metrics = metrics_create();
+    assert_non_null(metrics);
+    assert_true(metrics_label_all(metrics, "node", "a\"b\\c\nd"));
+    metric_add(metrics_counter(metrics, "a_total", "k=\"1\"", "h"), 7);
+    metric_set(metrics_gauge(metrics, "g", NULL, "h"), 2);
+    metric_observe(metrics_histogram(metrics, "s", NULL, "h", bounds, 1), 0.5);
+    char *text = print(metrics, metrics_print);
+    assert_string_equal(text, "# HELP a_total h\n# TYPE a_total counter\n"
+                              "a_total{node=\"a\\\"b\\\\c\\nd\",k=\"1\"} 7\n"
+                              "# HELP g h\n# TYPE g gauge\ng{node=\"a\\\"b\\\\c\\nd\"} 2\n"
+                              "# HELP s h\n# TYPE s histogram\n"
+                              "s_bucket{node=\"a\\\"b\\\\c\\nd\",le=\"1\"} 1\n"
+                              "s_bucket{node=\"a\\\"b\\\\c\\nd\",le=\"+Inf\"} 1\n"
+                              "s_sum{node=\"a\\\"b\\\\c\\nd\"} 0.5\ns_count{node=\"a\\\"b\\\\c\\nd\"} 1\n");
+    assert_true(metrics_sum(metrics, "a_total") == 7.0); /* look-ups do not know it */
+    assert_non_null(metrics_find(metrics, "a_total", "k=\"1\""));
+    free(text);
+    metrics_destroy(metrics);
+}
+
 static void register_some(struct metrics *metrics)
 {
     metric_add(metrics_counter(metrics, "a_total", "k=\"1\"", "h"), 1);
@@ -241,6 +265,7 @@ int main(void)
         cmocka_unit_test(test_null_handles_do_nothing),
         cmocka_unit_test(test_quantile_of_a_difference),
         cmocka_unit_test(test_json_is_valid_and_complete),
+        cmocka_unit_test(test_a_label_of_all_series_is_printed_with_each),
         cmocka_unit_test(test_registration_survives_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,8 @@ static const struct {
     {"reason", {REASON_MAX_BYTES}},
     {"rows of one KPI", {TABLE_ROWS_MAX}},
     {"recent points per KPI", {HISTORY_POINTS_MAX}},
+    {"points of one history answer", {HISTORY_READ_POINTS_MAX}},
+    {"clear request / name in it", {CLEAR_BODY_MAX_BYTES, CACHE_NAME_MAX_BYTES}},
     {"text of one board", {BOARD_TEXT_MAX_BYTES}},
     {"ingest body / items / depth", {INGEST_BODY_MAX_BYTES, INGEST_ITEMS_MAX, INGEST_MAX_DEPTH}},
 };

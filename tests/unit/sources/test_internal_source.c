@@ -20,6 +20,7 @@
 static struct small_gateway gateway;
 static struct loop *loop;
 static struct health health;
+static struct upstreams upstreams;
 static struct source *internal;
 
 static int setup(void **state)
@@ -142,6 +143,152 @@ static void test_what_does_not_exist_says_so(void **state)
     assert_text("ops.l1_hit", "reason", "not configured");
     assert_text("ops.cert_days", "state", "nodata");
     assert_text("ops.redis", "v", "off");
+    assert_text("ops.postgres", "v", "off");
+    assert_text("ops.redis_rtt", "reason", "not configured");
+    assert_text("ops.postgres_lag", "reason", "not configured");
+    assert_text("ops.postgres_pool", "reason", "not configured");
+    assert_text("ops.l1_bytes", "reason", "not configured");
+}
+
+struct fake_link {
+    bool is_up;
+    uint64_t rtt_us;
+};
+
+static uint64_t now_ms(void)
+{
+    return small_now.monotonic_ms;
+}
+
+static bool link_is_up(const void *link)
+{
+    return ((const struct fake_link *)link)->is_up;
+}
+
+static const char *link_reason(const void *link)
+{
+    return link_is_up(link) ? "" : "10.0.0.9 refused the connection";
+}
+
+static uint64_t link_rtt_us(const void *link)
+{
+    return ((const struct fake_link *)link)->rtt_us;
+}
+
+static void add_upstream(enum upstream upstream, const struct fake_link *fake)
+{
+    const struct upstream_link link = {.upstream = upstream,
+                                       .name = "only",
+                                       .link = fake,
+                                       .is_up = link_is_up,
+                                       .reason = link_reason,
+                                       .rtt_us = link_rtt_us};
+    upstreams_add_link(&upstreams, &link);
+}
+
+static void test_upstreams_are_told(void **state)
+{
+    (void)state;
+    struct fake_link redis = {.is_up = true, .rtt_us = 1500}, postgres = {.is_up = true};
+    upstreams_init(&upstreams, gateway.metrics, now_ms);
+    health.upstreams = &upstreams;
+    add_upstream(UPSTREAM_REDIS, &redis);
+    add_upstream(UPSTREAM_POSTGRES, &postgres);
+    metric_add(counter("gw_redis_reconnects_total", "link=\"journal\""), 2);
+    metric_add(counter("gw_redis_reconnects_total", "link=\"cache\""), 1);
+    metric_set(metrics_gauge(gateway.metrics, "gw_pool_use", NULL, "test"), 0.75);
+    pass_seconds(1);
+    assert_text("ops.redis", "v", "up");
+    assert_true(number_of("ops.redis_rtt") == 1.5);
+    assert_true(number_of("ops.redis_reconnects") == 3);
+    assert_text("ops.postgres", "v", "up");
+    assert_true(number_of("ops.postgres_pool") == 0.75);
+    assert_text("ops.postgres_lag", "reason", "nothing changed in the last minute");
+    redis = (struct fake_link){.is_up = false};
+    pass_seconds(1);
+    assert_text("ops.redis", "v", "connecting");
+    assert_text("ops.redis_rtt", "state", "nodata");
+    assert_text("ops.state", "v", "degraded");
+    assert_true(metric_read(metrics_find(gateway.metrics, "gw_upstream_state", "upstream=\"redis\"")) == 3);
+    assert_true(own_refusals() == 0.0);
+}
+
+static void test_listen_lag_is_a_quantile(void **state)
+{
+    (void)state;
+    struct fake_link postgres = {.is_up = true};
+    upstreams_init(&upstreams, gateway.metrics, now_ms);
+    health.upstreams = &upstreams;
+    add_upstream(UPSTREAM_POSTGRES, &postgres);
+    struct metric *lag = metrics_histogram(gateway.metrics, "gw_listen_lag_seconds", NULL, "test",
+                                           METRICS_LATENCY_BOUNDS, METRICS_LATENCY_BOUND_COUNT);
+    pass_seconds(1);
+    for (int i = 0; i < 100; i++) {
+        metric_observe(lag, 0.004);
+    }
+    pass_seconds(1);
+    assert_true(number_of("ops.postgres_lag") > 1 && number_of("ops.postgres_lag") <= 5);
+}
+
+static void test_breakers_have_rows(void **state)
+{
+    (void)state;
+    const struct breaker_options options = {.failures = 2, .open_ms = 60000, .probe_ms = 2000};
+    struct fake_link postgres = {.is_up = true};
+    struct breaker breaker;
+    breaker_init(&breaker, &options);
+    upstreams_init(&upstreams, gateway.metrics, now_ms);
+    health.upstreams = &upstreams;
+    add_upstream(UPSTREAM_POSTGRES, &postgres);
+    upstreams_add_breaker(&upstreams, UPSTREAM_POSTGRES, "postgres", &breaker);
+    pass_seconds(1);
+    json_auto_t *closed = value_of("ops.breakers#postgres");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(closed, "v"), "state")), "closed");
+    assert_null(json_object_get(json_object_get(closed, "v"), "next_probe"));
+    breaker_fail(&breaker, now_ms());
+    breaker_fail(&breaker, now_ms());
+    int64_t opened_at_ms = small_now.wall_ms;
+    pass_seconds(1);
+    json_auto_t *open = value_of("ops.breakers#postgres");
+    const json_t *row = json_object_get(open, "v");
+    assert_string_equal(json_string_value(json_object_get(row, "state")), "open");
+    assert_int_equal(json_integer_value(json_object_get(row, "failures")), 2);
+    assert_int_equal(json_integer_value(json_object_get(row, "next_probe")), opened_at_ms + 60000);
+    assert_text("ops.postgres", "v", "open");
+    assert_true(own_refusals() == 0.0);
+}
+
+static void test_the_cache_is_told_when_there_is_one(void **state)
+{
+    (void)state;
+    pass_seconds(1);
+    struct metric *fresh = counter("gw_cache_lookups_total", "class=\"default\",result=\"fresh\"");
+    struct metric *miss = counter("gw_cache_lookups_total", "class=\"default\",result=\"miss\"");
+    metric_set(metrics_gauge(gateway.metrics, "gw_cache_budget_bytes", NULL, "test"), 1000);
+    metric_set(metrics_gauge(gateway.metrics, "gw_cache_bytes", "class=\"default\"", "test"), 250);
+    pass_seconds(1);
+    assert_text("ops.l1_hit", "reason", "no lookups in the last minute");
+    metric_add(fresh, 3);
+    metric_add(miss, 1);
+    pass_seconds(1);
+    assert_true(number_of("ops.l1_hit") == 0.75);
+    assert_true(number_of("ops.l1_bytes") == 250);
+    assert_true(number_of("ops.l1_evictions") == 0);
+}
+
+static void test_an_order_that_was_there_once_is_remembered(void **state)
+{
+    (void)state;
+    const struct journal_host host = pipeline_journal_host(gateway.pipeline);
+    host.on_attached(host.context, false, "10.0.0.9 refused the connection");
+    pass_seconds(1);
+    assert_false(health.has_been_attached);
+    host.on_attached(host.context, true, "");
+    pass_seconds(1);
+    assert_true(health.has_been_attached);
+    host.on_attached(host.context, false, "10.0.0.9 refused the connection");
+    pass_seconds(1);
+    assert_true(health.has_been_attached);
 }
 
 static void test_rate_is_the_growth_over_ten_seconds(void **state)
@@ -310,6 +457,11 @@ int main(void)
         WITH_SOURCE(test_one_sample_fills_every_internal_kpi_without_refusals),
         WITH_SOURCE(test_two_minutes_bring_no_refusals_and_no_demo_mark),
         WITH_SOURCE(test_what_does_not_exist_says_so),
+        WITH_SOURCE(test_upstreams_are_told),
+        WITH_SOURCE(test_listen_lag_is_a_quantile),
+        WITH_SOURCE(test_breakers_have_rows),
+        WITH_SOURCE(test_the_cache_is_told_when_there_is_one),
+        WITH_SOURCE(test_an_order_that_was_there_once_is_remembered),
         WITH_SOURCE(test_rate_is_the_growth_over_ten_seconds),
         WITH_SOURCE(test_own_samples_are_not_counted_as_changes_in),
         WITH_SOURCE(test_share_of_refused_changes),

@@ -19,6 +19,9 @@
 static struct small_gateway gateway;
 static struct access *access_rules;
 static struct health health;
+static struct upstreams upstreams;
+static struct breaker breaker;
+static bool is_link_up;
 static struct http_endpoints *endpoints;
 
 static void open_endpoints(const char *viewer_key, const char *definitions)
@@ -296,6 +299,93 @@ static void test_detailed_and_diagnostic_tell_more(void **state)
                      500);
 }
 
+static bool link_is_up(const void *link)
+{
+    (void)link;
+    return is_link_up;
+}
+
+static const char *link_reason(const void *link)
+{
+    (void)link;
+    return is_link_up ? "" : "10.0.0.9:6379 refused the connection";
+}
+
+static uint64_t now_ms(void)
+{
+    return small_now.monotonic_ms;
+}
+
+static void add_redis(void)
+{
+    const struct breaker_options options = {.failures = 1, .open_ms = 60000, .probe_ms = 2000};
+    const struct upstream_link link = {
+        .upstream = UPSTREAM_REDIS, .name = "journal", .is_up = link_is_up, .reason = link_reason};
+    breaker_init(&breaker, &options);
+    upstreams_init(&upstreams, gateway.metrics, now_ms);
+    upstreams_add_link(&upstreams, &link);
+    upstreams_add_breaker(&upstreams, UPSTREAM_REDIS, "cache", &breaker);
+    health.upstreams = &upstreams;
+}
+
+static void test_an_upstream_that_is_down_is_named_and_explained_to_those_who_may_know(void **state)
+{
+    (void)state;
+    add_redis();
+    is_link_up = false;
+    struct http_exchange basic = {0}, ready = {0}, live = {0};
+    struct http_exchange detailed = {.query_name = "level", .query_value = "detailed"};
+    json_auto_t *word = body_of("/health", &basic, 200);
+    assert_string_equal(text_of(word, "status"), "degraded");
+    assert_string_equal(text_of(word, "reason"), "redis");
+    json_auto_t *yes = body_of("/health/ready", &ready, 200);
+    assert_string_equal(text_of(yes, "status"), "ready");
+    assert_string_equal(text_of(yes, "degraded"), "redis");
+    json_decref(body_of("/health/live", &live, 200));
+    json_auto_t *details = body_of("/health", &detailed, 200);
+    const json_t *redis = json_object_get(json_object_get(details, "upstreams"), "redis");
+    assert_string_equal(text_of(redis, "state"), "connecting");
+    assert_string_equal(text_of(redis, "reason"), "10.0.0.9:6379 refused the connection");
+    const json_t *journal = json_object_get(json_object_get(redis, "links"), "journal");
+    assert_true(json_is_false(json_object_get(journal, "up")));
+    assert_string_equal(text_of(journal, "reason"), "10.0.0.9:6379 refused the connection");
+    const json_t *cache = json_object_get(json_object_get(redis, "breakers"), "cache");
+    assert_string_equal(text_of(cache, "state"), "closed");
+    assert_null(json_object_get(json_object_get(details, "upstreams"), "postgres"));
+}
+
+static void test_an_open_breaker_is_told_with_its_next_probe(void **state)
+{
+    (void)state;
+    add_redis();
+    is_link_up = true;
+    breaker_fail(&breaker, now_ms());
+    small_now.monotonic_ms += 20000;
+    struct http_exchange flow = {0};
+    json_auto_t *body = body_of("/api/v1/data-flow/health", &flow, 200);
+    const json_t *redis = json_object_get(json_object_get(body, "upstreams"), "redis");
+    assert_string_equal(text_of(redis, "state"), "open");
+    const json_t *cache = json_object_get(json_object_get(redis, "breakers"), "cache");
+    assert_string_equal(text_of(cache, "state"), "open");
+    assert_int_equal(json_integer_value(json_object_get(cache, "failures")), 1);
+    assert_int_equal(json_integer_value(json_object_get(cache, "next_probe_ms")), 40000);
+}
+
+static void test_a_gateway_that_never_saw_the_shared_boards_is_not_ready(void **state)
+{
+    (void)state;
+    const struct journal_host host = pipeline_journal_host(gateway.pipeline);
+    host.on_attached(host.context, false, "10.0.0.9:6379 refused the connection");
+    struct http_exchange first = {0}, live = {0}, whole = {0}, later = {0};
+    assert_problem("/health/ready", &first, 503, "unavailable");
+    json_decref(body_of("/health/live", &live, 200));
+    json_auto_t *body = body_of("/health", &whole, 503);
+    assert_string_equal(text_of(body, "status"), "initializing");
+    assert_null(strstr(text_of(body, "reason"), "10.0.0.9"));
+    health.has_been_attached = true; /* it saw them, and lost the connection: stale is better than nothing */
+    json_decref(body_of("/health/ready", &later, 200));
+}
+
 static void test_unknown_level_is_refused(void **state)
 {
     (void)state;
@@ -378,6 +468,9 @@ int main(void)
                                         teardown),
         WITH_ENDPOINTS(test_basic_health_tells_the_status_only),
         WITH_ENDPOINTS(test_detailed_and_diagnostic_tell_more),
+        WITH_ENDPOINTS(test_an_upstream_that_is_down_is_named_and_explained_to_those_who_may_know),
+        WITH_ENDPOINTS(test_an_open_breaker_is_told_with_its_next_probe),
+        WITH_ENDPOINTS(test_a_gateway_that_never_saw_the_shared_boards_is_not_ready),
         WITH_ENDPOINTS(test_unknown_level_is_refused),
         WITH_ENDPOINTS(test_draining_is_not_ready_but_alive),
         WITH_ENDPOINTS(test_slow_loop_is_degraded_then_unhealthy),

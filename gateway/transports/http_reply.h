@@ -1,0 +1,26 @@
+/**
+ * What the GET routes have in common: who may read, and how a body leaves.
+ */
+#ifndef SOPHIA_TRANSPORTS_HTTP_REPLY_H
+#define SOPHIA_TRANSPORTS_HTTP_REPLY_H
+
+#include <stdbool.h>
+
+#include "access/access.h"
+#include "base/metrics.h"
+#include "io/http.h"
+#include "protocol/bytes.h"
+
+#define JSON_TYPE "application/json"
+
+enum { BODY_MAX_BYTES = 16 * 1024 * 1024 };
+
+/** Answers with the body, or 500 when it did not fit; finishes it. */
+void http_reply_body(struct http_exchange *exchange, int status, const char *type, struct bytes *body);
+/** May this peer read? If not, it has been answered and counted. */
+bool http_reply_may_read(const struct access *access, struct metric *unauthenticated,
+                         struct http_exchange *exchange);
+/** gw_http_unauthenticated_total. */
+struct metric *http_reply_unauthenticated(struct metrics *metrics);
+
+#endif
