@@ -86,10 +86,10 @@ struct kpi {
     enum threshold_level *state_levels; /* state: one per state, what the threshold judges */
     uint32_t history_points;            /* 0 = none */
     uint64_t history_step_ms;
-    char *history_query;      /* $1 = number of points; columns as_of, value; or NULL */
-    char *source_kind;        /* "http", "pg", "redis", "internal", "derived" */
-    char *source_query;       /* "pg": what reads it; NULL: it is fed from the state table */
-    char **source_relations;  /* "schema.table": the query is asked again when one of them changed */
+    char *history_query;     /* $1 = number of points; columns as_of, value; or NULL */
+    char *source_kind;       /* "http", "pg", "redis", "internal", "derived" */
+    char *source_query;      /* "pg": what reads it; NULL: it is fed from the state table */
+    char **source_relations; /* "schema.table": the query is asked again when one of them changed */
     size_t source_relation_count;
     char *source_channel;   /* "redis", and "pg" that is told on a channel as well; or NULL */
     char *source_key;       /* "redis": holds the newest message; or NULL */

@@ -30,7 +30,7 @@ struct redis_lease {
     struct loop_deferred freeing;
     uint64_t asked_at_ms; /* when the request was sent that is under way */
     uint64_t held_until_ms;
-    unsigned requests;    /* under way: the lease lives until they are answered */
+    unsigned requests; /* under way: the lease lives until they are answered */
     bool is_held;
     bool is_destroyed;
 };

@@ -1,10 +1,10 @@
 /*
- * The life of a link. One attempt goes through the states below; whatever goes wrong on the way ends in drop(),
+ * The life of a link. One attempt goes through the states below; whatever goes wrong on the way ends in redis_link_drop(),
  * the only place that closes a connection, answers what is outstanding and tells the owner.
  *
  *   IDLE -> WAITING -> RESOLVING -> CONNECTING -> GREETING -> UP
  *             ^            ^------ a Sentinel named the master ---'
- *             '---- drop(): backoff, or at once the next Sentinel ----'
+ *             '---- redis_link_drop: backoff, or at once the next Sentinel ----'
  *
  * Calls from the owner never run callbacks: what they break is dropped at the end of the loop turn. destroy()
  * frees at the end of the turn as well; after every callback it is checked whether the link is still alive.
@@ -20,69 +20,15 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/map.h"
-#include "io/backoff.h"
-#include "io/redis_link_greeting.h"
-#include "io/redis_link_wire.h"
-#include "io/resolve.h"
+#include "io/redis_link_internal.h"
 
 enum {
-    MAX_SUBSCRIPTIONS = 1 << 20,
-    SUBSCRIPTION_KINDS = REDIS_SHARD_CHANNEL + 1,
     INTERNAL_COMMANDS = REDIS_GREETING_STEP_COUNT + 1, /* room beside max_outstanding: the greeting, a PING */
     READS_PER_TURN = 64,                               /* 1 MiB; the other descriptors get their turn then */
-};
-
-enum link_state { LINK_IDLE, LINK_WAITING, LINK_RESOLVING, LINK_CONNECTING, LINK_GREETING, LINK_UP };
-
-/* A command without a reply. */
-struct pending {
-    redis_reply_fn *on_reply; /* NULL: nobody cares */
-    void *context;
-    uint64_t sent_at_us;
-};
-
-struct redis_link {
-    struct loop *loop;
-    struct redis_link_options options;
-    struct redis_link_events events;
-    struct metric *up, *reconnects, *rtt, *refused;
-
-    enum link_state state;
-    bool is_subscriber;
-    bool is_destroyed; /* freed at the end of this turn */
-    bool is_dropping;  /* a drop is queued; dead for the owner already */
-    bool was_up;       /* at least once */
-    bool is_flapping;  /* came up and fell at once: told once, not each time */
-    struct backoff backoff;
-    struct loop_timer *timer; /* wait, deadline of an attempt, or the next look at a connection that is up */
-    uint64_t timer_due_ms;
-    struct resolution *resolution;
-    struct loop_watch *watch;
-    struct redis_wire wire;
-    struct loop_deferred writing, dropping, freeing;
-
-    struct redis_greeting greeting;
-    char where[REDIS_HOST_BYTES + 16];
-    uint16_t port;                /* of the target being dialled */
-    size_t sentinel, asked;       /* index of the one to ask; how many were asked in this attempt */
-    uint32_t attempts;            /* which address of a name is next */
-    unsigned steps_left;          /* greeting replies to come */
-    uint64_t up_at_ms;
-    uint64_t heard_at_ms;         /* last whole reply */
-    uint64_t pinged_at_ms;        /* subscriber: PING without a PONG; 0: none */
-    uint64_t rtt_us;
-    char reason[REDIS_REASON_BYTES]; /* "" while up */
-    char told[REDIS_REASON_BYTES];   /* in the log, last */
-
-    struct pending *pending; /* ring */
-    size_t pending_capacity, pending_first, pending_count;
-    struct map subscriptions[SUBSCRIPTION_KINDS]; /* channel -> the link itself; only the names matter */
+    MAX_SUBSCRIPTIONS = 1 << 20,
 };
 
 static void attempt(struct redis_link *link);
-static void drop(struct redis_link *link, const char *reason);
-static bool is_open(const struct redis_link *link);
 static void on_turn_end_write(void *context);
 
 /* ---- outstanding commands ---- */
@@ -164,7 +110,7 @@ static void drop_with_errno(struct redis_link *link, const char *what, int error
     char reason[REDIS_REASON_BYTES];
     (void)snprintf(reason, sizeof reason, "%s at %s: %s: %s",
                    link->greeting.is_sentinel ? "sentinel" : "redis", link->where, what, strerror(error));
-    drop(link, reason);
+    redis_link_drop(link, reason);
 }
 
 static void on_turn_end_write(void *context)
@@ -180,8 +126,8 @@ static void on_turn_end_write(void *context)
     watch_for(link);
 }
 
-static enum result queue_command(struct redis_link *link, size_t argc, const char *const *argv,
-                                 const size_t *lengths)
+enum result redis_link_queue(struct redis_link *link, size_t argc, const char *const *argv,
+                             const size_t *lengths)
 {
     enum result result = redis_wire_append(&link->wire, argc, argv, lengths);
     if (result == RESULT_OK) {
@@ -257,7 +203,7 @@ static bool ask_next_sentinel(struct redis_link *link)
     return true;
 }
 
-static void drop(struct redis_link *link, const char *reason)
+void redis_link_drop(struct redis_link *link, const char *reason)
 {
     char told[REDIS_REASON_BYTES]; /* reason may be link->reason, or belong to the wire */
     (void)snprintf(told, sizeof told, "%s", reason);
@@ -292,11 +238,11 @@ static void on_turn_end_drop(void *context)
     char reason[REDIS_REASON_BYTES];
     (void)snprintf(reason, sizeof reason, "%s", link->reason);
     link->reason[0] = '\0';
-    drop(link, reason);
+    redis_link_drop(link, reason);
 }
 
 /* From a call of the owner: dead at once, told at the end of the turn. */
-static void drop_later(struct redis_link *link, const char *reason)
+void redis_link_drop_later(struct redis_link *link, const char *reason)
 {
     if (link->is_dropping || link->state != LINK_UP) {
         return;
@@ -304,103 +250,6 @@ static void drop_later(struct redis_link *link, const char *reason)
     link->is_dropping = true;
     (void)snprintf(link->reason, sizeof link->reason, "%s", reason);
     loop_defer(link->loop, &link->dropping, on_turn_end_drop, link);
-}
-
-/* ---- subscriptions ---- */
-
-static const char *const subscribe_words[SUBSCRIPTION_KINDS][2] = {
-    [REDIS_CHANNEL] = {"UNSUBSCRIBE", "SUBSCRIBE"},
-    [REDIS_PATTERN] = {"PUNSUBSCRIBE", "PSUBSCRIBE"},
-    [REDIS_SHARD_CHANNEL] = {"SUNSUBSCRIBE", "SSUBSCRIBE"},
-};
-
-static void queue_subscription(struct redis_link *link, enum redis_subscription kind, bool is_wanted,
-                               const char *channel, size_t length)
-{
-    const char *words[] = {subscribe_words[kind][is_wanted ? 1 : 0], channel};
-    const size_t lengths[] = {strlen(words[0]), length};
-    if (queue_command(link, 2, words, lengths) != RESULT_OK) {
-        drop_later(link, "too many unsent subscriptions, or no memory for them"); /* the next attempt asks again */
-    }
-}
-
-static void queue_all_subscriptions(struct redis_link *link)
-{
-    for (size_t kind = 0; kind < SUBSCRIPTION_KINDS; kind++) {
-        const char *channel = NULL;
-        size_t length = 0;
-        void *unused = NULL;
-        for (size_t cursor = 0; map_next(&link->subscriptions[kind], &cursor, &channel, &length, &unused);) {
-            queue_subscription(link, (enum redis_subscription)kind, true, channel, length);
-        }
-    }
-}
-
-static bool is_subscribe_word(const char *word)
-{
-    return strcmp(word, "subscribe") == 0 || strcmp(word, "psubscribe") == 0 ||
-           strcmp(word, "ssubscribe") == 0;
-}
-
-/* What tracking redirects here has no text but an array of keys, or nil for all of them. */
-static void deliver_invalidation(struct redis_link *link, const struct redisReply *keys)
-{
-    static const char channel[] = "__redis__:invalidate";
-    size_t length = 0;
-    if (redis_reply_type(keys) == REDIS_NIL) {
-        link->events.on_message(link->events.context, NULL, channel, sizeof channel - 1, NULL, 0);
-    }
-    for (size_t i = 0; i < redis_reply_count(keys) && is_open(link); i++) {
-        const char *key = redis_reply_text(redis_reply_at(keys, i), &length);
-        if (key != NULL) {
-            link->events.on_message(link->events.context, NULL, channel, sizeof channel - 1, key, length);
-        }
-    }
-}
-
-static void deliver(struct redis_link *link, const char *pattern, const struct redisReply *channel,
-                    const struct redisReply *payload)
-{
-    size_t channel_length = 0, payload_length = 0;
-    const char *channel_text = redis_reply_text(channel, &channel_length);
-    if (channel_text != NULL && strcmp(channel_text, "__redis__:invalidate") == 0 &&
-        link->events.on_message != NULL) {
-        deliver_invalidation(link, payload);
-        return;
-    }
-    const char *payload_text = redis_reply_text(payload, &payload_length);
-    if (channel_text != NULL && payload_text != NULL && link->events.on_message != NULL) {
-        link->events.on_message(link->events.context, pattern, channel_text, channel_length, payload_text,
-                                payload_length);
-    }
-}
-
-static void take_push(struct redis_link *link, const struct redisReply *reply)
-{
-    const char *word = redis_reply_text(redis_reply_at(reply, 0), NULL);
-    if (redis_reply_type(reply) == REDIS_STATUS) {
-        link->pinged_at_ms = 0; /* PONG of a server that holds no subscription of ours yet */
-    } else if (redis_reply_type(reply) == REDIS_ERROR) {
-        char reason[REDIS_REASON_BYTES];
-        (void)snprintf(reason, sizeof reason,
-                       "redis at %s refused a subscription: %.200s (an ACL must allow the channels, e.g. &*)",
-                       link->where, redis_reply_text(reply, NULL));
-        drop(link, reason);
-    } else if (word == NULL) {
-        drop(link, "redis sent something that is neither a message nor an answer to a subscription");
-    } else if (strcmp(word, "message") == 0 || strcmp(word, "smessage") == 0) {
-        deliver(link, NULL, redis_reply_at(reply, 1), redis_reply_at(reply, 2));
-    } else if (strcmp(word, "pmessage") == 0) {
-        deliver(link, redis_reply_text(redis_reply_at(reply, 1), NULL), redis_reply_at(reply, 2),
-                redis_reply_at(reply, 3));
-    } else if (strcmp(word, "pong") == 0) {
-        link->pinged_at_ms = 0;
-    } else if (is_subscribe_word(word)) {
-        const char *channel = redis_reply_text(redis_reply_at(reply, 1), NULL);
-        if (channel != NULL && link->events.on_subscribed != NULL) {
-            link->events.on_subscribed(link->events.context, channel);
-        }
-    }
 }
 
 /* ---- replies ---- */
@@ -420,7 +269,7 @@ static void go_up(struct redis_link *link)
     if (!link->is_flapping) {
         log_up(link);
     }
-    queue_all_subscriptions(link);
+    redis_link_queue_subscriptions(link);
     arm_look(link);
     if (link->events.on_up != NULL) {
         link->events.on_up(link->events.context);
@@ -448,7 +297,7 @@ static void take_greeting(struct redis_link *link, enum redis_greeting_step step
 {
     char reason[REDIS_REASON_BYTES];
     if (!redis_greeting_accept(&link->greeting, step, reply, reason)) {
-        drop(link, reason);
+        redis_link_drop(link, reason);
     } else if (--link->steps_left == 0) {
         if (link->greeting.is_sentinel) {
             turn_to_master(link);
@@ -482,7 +331,7 @@ static void take_answer(struct redis_link *link, const struct redisReply *reply)
         char reason[REDIS_REASON_BYTES];
         (void)snprintf(reason, sizeof reason, "redis at %s said what was not asked: %.200s", link->where,
                        text != NULL ? text : "");
-        drop(link, reason);
+        redis_link_drop(link, reason);
         return;
     }
     struct pending answered = pop_pending(link);
@@ -497,11 +346,11 @@ static void take_answer(struct redis_link *link, const struct redisReply *reply)
     if (!link->is_destroyed && says_read_only(reply)) {
         char reason[REDIS_REASON_BYTES];
         (void)snprintf(reason, sizeof reason, "redis at %s has become a replica", link->where);
-        drop_later(link, reason);
+        redis_link_drop_later(link, reason);
     }
 }
 
-static bool is_open(const struct redis_link *link)
+bool redis_link_is_open(const struct redis_link *link)
 {
     return !link->is_destroyed && !link->is_dropping &&
            (link->state == LINK_UP || link->state == LINK_GREETING);
@@ -510,14 +359,14 @@ static bool is_open(const struct redis_link *link)
 /* Every whole reply that is there. */
 static void take_replies(struct redis_link *link)
 {
-    while (is_open(link)) {
+    while (redis_link_is_open(link)) {
         redisReply *reply = NULL;
         const char *error = NULL;
         if (!redis_wire_next(&link->wire, &reply, &error)) {
             char reason[REDIS_REASON_BYTES];
             (void)snprintf(reason, sizeof reason, "redis at %s sent what is not to be used: %s", link->where,
                            error);
-            drop(link, reason);
+            redis_link_drop(link, reason);
             return;
         }
         if (reply == NULL) {
@@ -525,7 +374,7 @@ static void take_replies(struct redis_link *link)
         }
         link->heard_at_ms = clock_monotonic_ms();
         if (link->state == LINK_UP && link->is_subscriber) {
-            take_push(link, reply);
+            redis_link_take_push(link, reply);
         } else {
             take_answer(link, reply);
         }
@@ -540,12 +389,12 @@ static void drop_ended(struct redis_link *link)
                    link->state == LINK_UP ? "redis at %s closed the connection"
                                           : "redis at %s closed the connection before it answered",
                    link->where);
-    drop(link, reason);
+    redis_link_drop(link, reason);
 }
 
 static void read_some(struct redis_link *link)
 {
-    for (int i = 0; i < READS_PER_TURN && is_open(link); i++) {
+    for (int i = 0; i < READS_PER_TURN && redis_link_is_open(link); i++) {
         switch (redis_wire_fill(&link->wire)) {
         case REDIS_WIRE_NOTHING:
             return;
@@ -576,8 +425,8 @@ static void queue_greeting(struct redis_link *link)
         if (count == 0) {
             continue;
         }
-        if (queue_command(link, count, words, NULL) != RESULT_OK) {
-            drop(link, "no memory to greet redis");
+        if (redis_link_queue(link, count, words, NULL) != RESULT_OK) {
+            redis_link_drop(link, "no memory to greet redis");
             return;
         }
         push_pending(link, on_greeting_reply, (void *)(uintptr_t)step);
@@ -612,10 +461,10 @@ static void on_socket(void *context, int events, bool failed)
     if ((events & LOOP_WRITABLE) != 0) {
         on_turn_end_write(link);
     }
-    if ((events & LOOP_READABLE) != 0 && is_open(link)) {
+    if ((events & LOOP_READABLE) != 0 && redis_link_is_open(link)) {
         read_some(link);
     }
-    if (is_open(link) && link->state == LINK_UP && link->timer_due_ms > due_ms(link)) {
+    if (redis_link_is_open(link) && link->state == LINK_UP && link->timer_due_ms > due_ms(link)) {
         arm_look(link);
     }
 }
@@ -641,7 +490,7 @@ static void on_address(void *context, const char *address, const char *error)
         char reason[REDIS_REASON_BYTES];
         (void)snprintf(reason, sizeof reason, "%s at %s: the name was not found: %.200s",
                        link->greeting.is_sentinel ? "sentinel" : "redis", link->where, error);
-        drop(link, reason);
+        redis_link_drop(link, reason);
         return;
     }
     dialled(link, redis_wire_dial(&link->wire, address, link->port));
@@ -668,7 +517,7 @@ static void dial_sentinel(struct redis_link *link)
         char reason[REDIS_REASON_BYTES];
         (void)snprintf(reason, sizeof reason, "sentinel \"%.200s\" is not host:port: check redis.sentinels",
                        place);
-        drop(link, reason);
+        redis_link_drop(link, reason);
         return;
     }
     dial_place(link, host, port);
@@ -696,8 +545,8 @@ static void attempt(struct redis_link *link)
 static void ping(struct redis_link *link)
 {
     const char *words[] = {"PING"};
-    if (queue_command(link, 1, words, NULL) != RESULT_OK) {
-        drop(link, "no memory to ping redis");
+    if (redis_link_queue(link, 1, words, NULL) != RESULT_OK) {
+        redis_link_drop(link, "no memory to ping redis");
         return;
     }
     if (link->is_subscriber) {
@@ -713,14 +562,14 @@ static void drop_silent(struct redis_link *link, uint32_t waited_ms)
     char reason[REDIS_REASON_BYTES];
     (void)snprintf(reason, sizeof reason, "%s at %s has not answered for %u ms",
                    link->greeting.is_sentinel ? "sentinel" : "redis", link->where, waited_ms);
-    drop(link, reason);
+    redis_link_drop(link, reason);
 }
 
 static void look(struct redis_link *link)
 {
     /* If it was us who slept, the answer waits in the socket. */
     read_some(link);
-    if (!is_open(link)) {
+    if (!redis_link_is_open(link)) {
         return;
     }
     if (link->is_flapping && is_stable(link)) {
@@ -762,8 +611,8 @@ static void register_metrics(struct redis_link *link, struct metrics *metrics)
     char label[80];
     (void)snprintf(label, sizeof label, "link=\"%s\"", link->options.name);
     link->up = metrics_gauge(metrics, "gw_redis_link_up", label, "1 while this connection to Redis works");
-    link->reconnects = metrics_counter(metrics, "gw_redis_reconnects_total", label,
-                                       "Times a connection to Redis came back");
+    link->reconnects =
+        metrics_counter(metrics, "gw_redis_reconnects_total", label, "Times a connection to Redis came back");
     link->rtt = metrics_histogram(metrics, "gw_redis_rtt_seconds", label, "From a command to its reply",
                                   METRICS_LATENCY_BOUNDS, METRICS_LATENCY_BOUND_COUNT);
     link->refused = metrics_counter(metrics, "gw_redis_refused_total", label,
@@ -868,7 +717,7 @@ bool redis_link_server_is_cluster(const struct redis_link *link)
 
 void redis_link_reject(struct redis_link *link, const char *reason)
 {
-    drop_later(link, reason);
+    redis_link_drop_later(link, reason);
 }
 
 enum result redis_link_send(struct redis_link *link, redis_reply_fn *on_reply, void *context, size_t argc,
@@ -879,7 +728,7 @@ enum result redis_link_send(struct redis_link *link, redis_reply_fn *on_reply, v
     if (redis_link_is_up(link)) {
         result = link->pending_count >= link->options.max_outstanding
                      ? RESULT_FULL
-                     : queue_command(link, argc, argv, lengths);
+                     : redis_link_queue(link, argc, argv, lengths);
     }
     if (result != RESULT_OK) {
         metric_add(link->refused, 1);
@@ -888,36 +737,6 @@ enum result redis_link_send(struct redis_link *link, redis_reply_fn *on_reply, v
     push_pending(link, on_reply, context);
     if (link->pending_count == 1 && link->timer_due_ms > due_ms(link)) {
         arm_look(link);
-    }
-    return RESULT_OK;
-}
-
-enum result redis_link_subscribe(struct redis_link *link, enum redis_subscription kind, const char *channel)
-{
-    if (!link->is_subscriber) {
-        link->is_subscriber = true;
-        if (link->state == LINK_UP && link->pending_count > 0) {
-            link->pending_count = 0; /* a PING: its PONG is understood as one */
-            link->pinged_at_ms = clock_monotonic_ms();
-        }
-    }
-    struct map *subscriptions = &link->subscriptions[kind];
-    size_t length = strlen(channel);
-    if (map_get(subscriptions, channel, length) != NULL) {
-        return RESULT_OK;
-    }
-    enum result result = map_put(subscriptions, channel, length, link);
-    if (result == RESULT_OK && redis_link_is_up(link)) {
-        queue_subscription(link, kind, true, channel, length);
-    }
-    return result;
-}
-
-enum result redis_link_unsubscribe(struct redis_link *link, enum redis_subscription kind, const char *channel)
-{
-    size_t length = strlen(channel);
-    if (map_remove(&link->subscriptions[kind], channel, length) != NULL && redis_link_is_up(link)) {
-        queue_subscription(link, kind, false, channel, length);
     }
     return RESULT_OK;
 }

@@ -114,10 +114,14 @@ static bool refuse_auth(const struct redis_greeting *greeting, const struct redi
 
 static const char *command_of(enum redis_greeting_step step)
 {
-    static const char *const names[REDIS_GREETING_STEP_COUNT] = {
-        [REDIS_GREETING_AUTH] = "AUTH",     [REDIS_GREETING_NAME] = "CLIENT SETNAME",
-        [REDIS_GREETING_ID] = "CLIENT ID",  [REDIS_GREETING_SELECT] = "SELECT", [REDIS_GREETING_ROLE] = "ROLE",
-        [REDIS_GREETING_INFO] = "INFO",     [REDIS_GREETING_MASTER] = "SENTINEL get-master-addr-by-name"};
+    static const char *const names[REDIS_GREETING_STEP_COUNT] = {[REDIS_GREETING_AUTH] = "AUTH",
+                                                                 [REDIS_GREETING_NAME] = "CLIENT SETNAME",
+                                                                 [REDIS_GREETING_ID] = "CLIENT ID",
+                                                                 [REDIS_GREETING_SELECT] = "SELECT",
+                                                                 [REDIS_GREETING_ROLE] = "ROLE",
+                                                                 [REDIS_GREETING_INFO] = "INFO",
+                                                                 [REDIS_GREETING_MASTER] =
+                                                                     "SENTINEL get-master-addr-by-name"};
     return names[step];
 }
 

@@ -33,7 +33,7 @@ struct redis_greeting {
     /* found out */
     uint32_t version; /* major * 10000 + minor * 100 + patch */
     bool is_cluster;
-    uint64_t client_id; /* 0: the server did not say */
+    uint64_t client_id;                 /* 0: the server did not say */
     char master_host[REDIS_HOST_BYTES]; /* a Sentinel's answer */
     uint16_t master_port;
 };

@@ -47,7 +47,8 @@ typedef size_t element_count;
 #else
 typedef int element_count;
 #endif
-static void *(*create_array)(const redisReadTask *, element_count); /* hiredis' own: the same for every reader */
+static void *(*create_array)(const redisReadTask *,
+                             element_count); /* hiredis' own: the same for every reader */
 
 /* Memory for the elements is taken as soon as their number is known, which a server is free to invent. */
 static void *create_capped_array(const redisReadTask *task, element_count elements)
@@ -204,7 +205,7 @@ enum redis_wire_read redis_wire_fill(struct redis_wire *wire)
     ssize_t got = recv(wire->fd, chunk, sizeof chunk, MSG_DONTWAIT);
     if (got < 0) {
         return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? REDIS_WIRE_NOTHING
-                                                                          : REDIS_WIRE_FAILED;
+                                                                         : REDIS_WIRE_FAILED;
     }
     if (got == 0) {
         return REDIS_WIRE_END;

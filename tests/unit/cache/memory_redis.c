@@ -56,7 +56,7 @@ struct delivery {
 static struct {
     uint64_t (*now_ms)(void);
     struct list_node store, queue;
-    bool is_ready, is_stalled;
+    bool is_ready, is_stalled, is_hurried;
     struct redis_link *links[LINKS_MAX];
     size_t link_count;
     uint64_t next_id;
@@ -531,9 +531,20 @@ static bool bring_up(struct redis_link *link)
     return true;
 }
 
+static struct delivery *next_delivery(void)
+{
+    LIST_EACH(node, &fake.queue) {
+        struct delivery *delivery = LIST_ITEM(node, struct delivery, in_queue);
+        if (fake.is_hurried && delivery->kind == DELIVER_MESSAGE) {
+            return delivery;
+        }
+    }
+    return LIST_ITEM(fake.queue.next, struct delivery, in_queue);
+}
+
 static void deliver_first(void)
 {
-    struct delivery *delivery = LIST_ITEM(fake.queue.next, struct delivery, in_queue);
+    struct delivery *delivery = next_delivery();
     struct redis_link *link = delivery->link;
     list_remove(&delivery->in_queue);
     if (delivery->kind == DELIVER_REPLY && delivery->on_reply) {
@@ -584,6 +595,11 @@ void memory_redis_mend(void)
 void memory_redis_stall(bool is_stalled)
 {
     fake.is_stalled = is_stalled;
+}
+
+void memory_redis_hurry_messages(bool is_hurried)
+{
+    fake.is_hurried = is_hurried;
 }
 
 void memory_redis_flush_all(void)

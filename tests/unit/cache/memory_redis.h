@@ -19,6 +19,8 @@ void memory_redis_cut(const char *name);
 void memory_redis_mend(void);
 /** Replies and messages do not come; connections stay. */
 void memory_redis_stall(bool is_stalled);
+/** Messages overtake replies: they come over another connection. */
+void memory_redis_hurry_messages(bool is_hurried);
 void memory_redis_flush_all(void);
 bool memory_redis_has(const char *key);
 void memory_redis_set(const char *key, const char *text, uint64_t lifetime_ms);

@@ -416,6 +416,18 @@ static void test_pushed_value_wins_over_an_older_load(void **state)
     read_expecting(0, "own:a", CACHE_FRESH, "l1", "seven");
 }
 
+static void test_pushed_value_without_a_version_wins_over_a_load_that_began_before(void **state)
+{
+    (void)state;
+    struct reader reader = {0};
+    nodes[0].loader.is_instant = false;
+    get(0, "own:a", &reader);
+    assert_int_equal(cache_put(nodes[0].cache, "own:a", value_of("pushed", 0)), RESULT_OK);
+    loader_answer(&nodes[0].loader, RESULT_OK, "before");
+    assert_int_equal(reader.answers, 1);
+    read_expecting(0, "own:a", CACHE_FRESH, "l1", "pushed");
+}
+
 static void test_bad_keys_and_values_are_refused_by_name(void **state)
 {
     (void)state;
@@ -638,6 +650,73 @@ static void test_write_of_one_process_is_heard_by_the_other(void **state)
                    "pushed"); /* it hears its own script as well: one look is enough */
     read_expecting(0, "plain:a", CACHE_FRESH, "l1", "pushed");
     assert_true(counted(1, "gw_cache_invalidations_total", NULL) >= 1);
+}
+
+static void test_write_heard_during_a_load_keeps_its_result_out(void **state)
+{
+    (void)state;
+    struct reader reader = {0};
+    nodes[1].loader.is_instant = false;
+    get(1, "plain:a", &reader);
+    memory_redis_settle(); /* not in Redis: the source is at work */
+    assert_int_equal(nodes[1].loader.pending_count, 1);
+    assert_int_equal(cache_put(nodes[0].cache, "plain:a", value_of("pushed", 0)), RESULT_OK);
+    memory_redis_settle();
+    loader_answer(&nodes[1].loader, RESULT_OK, "before");
+    memory_redis_settle();
+    assert_read(&reader, CACHE_FRESH, "l3", "before"); /* it had asked before the write */
+    read_expecting(1, "plain:a", CACHE_FRESH, "l2", "pushed");
+    read_expecting(0, "plain:a", CACHE_FRESH, "l1", "pushed");
+}
+
+static void test_write_heard_before_the_reply_it_overtook_keeps_that_out(void **state)
+{
+    (void)state;
+    struct reader reader = {0};
+    read_expecting(0, "plain:a", CACHE_FRESH, "l3", "one");
+    memory_redis_hurry_messages(true);
+    get(1, "plain:a", &reader); /* the reply, with "one", is on its way */
+    assert_int_equal(cache_put(nodes[0].cache, "plain:a", value_of("pushed", 0)), RESULT_OK);
+    memory_redis_settle();
+    assert_read(&reader, CACHE_FRESH, "l2", "one");
+    read_expecting(1, "plain:a", CACHE_FRESH, "l2", "pushed");
+}
+
+static void plant(const char *key, uint64_t version, uint64_t age_ms, const char *text)
+{
+    char planted[128];
+    const uint64_t lifetime_ms = 550000; /* of "plain": 500 s and a tenth */
+    (void)snprintf(planted, sizeof planted, "sg1 %020llu %013llu +0000000000000000000\n%s",
+                   (unsigned long long)version, (unsigned long long)lifetime_ms, text);
+    memory_redis_set(key, planted, lifetime_ms - age_ms);
+    memory_redis_settle();
+}
+
+static void test_copy_in_redis_that_is_older_than_what_is_held_is_not_taken(void **state)
+{
+    (void)state;
+    assert_int_equal(cache_put(nodes[0].cache, "plain:a", value_of("six", 6)), RESULT_OK);
+    memory_redis_settle();
+    plant("t:cache:plain:a", 5, 0, "five");
+    nodes[0].loader.text = "asked";
+    read_expecting(0, "plain:a", CACHE_FRESH, "l3", "asked");
+    pass(1000);
+    plant("t:cache:plain:a", 0, 5000, "earlier");
+    nodes[0].loader.text = "asked again";
+    read_expecting(0, "plain:a", CACHE_FRESH, "l3", "asked again");
+    plant("t:cache:plain:a", 7, 0, "seven");
+    read_expecting(0, "plain:a", CACHE_FRESH, "l2", "seven");
+}
+
+static void test_own_message_does_not_clear_what_was_loaded_since(void **state)
+{
+    (void)state;
+    size_t count = 0;
+    assert_int_equal(cache_clear_class(nodes[0].cache, "own", &count), RESULT_OK);
+    struct reader reader = {0};
+    get(0, "own:a", &reader);
+    memory_redis_settle();
+    read_expecting(0, "own:a", CACHE_FRESH, "l1", "one");
 }
 
 static void test_lower_version_never_replaces_a_higher_one_in_either_tier(void **state)
@@ -1027,6 +1106,7 @@ int main(void)
         ALONE(test_load_under_way_when_its_key_is_forgotten_serves_but_is_not_kept),
         ALONE(test_clearing_a_class_forgets_what_is_held_and_what_is_coming),
         ALONE(test_pushed_value_wins_over_an_older_load),
+        ALONE(test_pushed_value_without_a_version_wins_over_a_load_that_began_before),
         ALONE(test_bad_keys_and_values_are_refused_by_name),
         ALONE(test_one_load_too_many_is_refused_unless_something_is_held),
         ALONE(test_readers_of_a_load_that_hangs_are_answered_at_the_deadline),
@@ -1038,6 +1118,10 @@ int main(void)
         cmocka_unit_test(test_cache_that_cannot_be_built_leaves_nothing),
         TWO(test_what_one_process_loaded_the_other_reads_with_its_age),
         TWO(test_write_of_one_process_is_heard_by_the_other),
+        TWO(test_write_heard_during_a_load_keeps_its_result_out),
+        TWO(test_write_heard_before_the_reply_it_overtook_keeps_that_out),
+        TWO(test_copy_in_redis_that_is_older_than_what_is_held_is_not_taken),
+        TWO(test_own_message_does_not_clear_what_was_loaded_since),
         TWO(test_lower_version_never_replaces_a_higher_one_in_either_tier),
         TWO(test_forgetting_and_clearing_reach_every_process),
         TWO(test_slow_loads_are_done_by_one_process),

@@ -479,6 +479,9 @@ static void test_connections_over_the_limit_are_turned_away(void **state)
     forget(f);
     assert_true(hear_end(f, third, 1000));
     assert_non_null(strstr(f->heard, "HTTP/1.1 503 "));
+    assert_non_null(strstr(f->heard, "\r\nX-Content-Type-Options: nosniff\r\n"));
+    assert_non_null(strstr(f->heard, "\r\nContent-Type: application/problem+json\r\n"));
+    assert_non_null(strstr(f->heard, "\"code\":\"unavailable\""));
     assert_true(refused(f, "max_connections") == 1);
     (void)close(first);
     spend(f, 30);

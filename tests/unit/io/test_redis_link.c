@@ -111,8 +111,7 @@ static int start(void **state)
         .reconnect_base_ms = 20,
         .reconnect_limit_ms = 50,
     };
-    f->options =
-        (struct redis_link_options){.name = "test", .server = &f->server, .max_outstanding = 100};
+    f->options = (struct redis_link_options){.name = "test", .server = &f->server, .max_outstanding = 100};
     *state = f;
     return 0;
 }
@@ -130,8 +129,11 @@ static int stop(void **state)
 
 static void create(struct fixture *f)
 {
-    const struct redis_link_events events = {
-        .context = f, .on_up = on_up, .on_down = on_down, .on_message = on_message, .on_subscribed = on_subscribed};
+    const struct redis_link_events events = {.context = f,
+                                             .on_up = on_up,
+                                             .on_down = on_down,
+                                             .on_message = on_message,
+                                             .on_subscribed = on_subscribed};
     f->link = redis_link_create(f->loop, f->metrics, &f->options, &events);
     assert_non_null(f->link);
 }
@@ -180,7 +182,7 @@ static void test_replies_come_in_order_to_who_asked(void **state)
     assert_int_equal(send_words(f, "INCR", "c"), RESULT_OK);
     assert_true(fake_redis_hear(&f->fake, "*2\r\n$4\r\nINCR\r\n$1\r\nc\r\n", 500));
     const char expected[] = "*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nGET\r\n$1\r\nb\r\n"
-                           "*3\r\n$3\r\nSET\r\n$3\r\nk\0k\r\n$0\r\n\r\n*2\r\n$4\r\nINCR";
+                            "*3\r\n$3\r\nSET\r\n$3\r\nk\0k\r\n$0\r\n\r\n*2\r\n$4\r\nINCR";
     assert_memory_equal(f->fake.heard, expected, sizeof expected - 1);
     fake_redis_say(&f->fake, "$1\r\nx\r\n$1\r\ny\r\n+OK\r\n:7\r\n");
     assert_true(await(f->loop, &f->replies, 3, 500));
@@ -395,19 +397,20 @@ static void test_each_unfit_server_gets_its_reason(void **state)
     struct fixture *f = *state;
     connect_link(f);
     greet_with(f, "-NOAUTH Authentication required.\r\n", "set redis.password");
-    greet_with(f, "+OK\r\n*5\r\n$5\r\nslave\r\n$8\r\n10.0.0.9\r\n:6380\r\n$9\r\nconnected\r\n:1\r\n",
+    greet_with(f, "+OK\r\n:1\r\n*5\r\n$5\r\nslave\r\n$8\r\n10.0.0.9\r\n:6380\r\n$9\r\nconnected\r\n:1\r\n",
                "is a replica of 10.0.0.9:6380: name its master");
-    greet_with(f, "+OK\r\n*2\r\n$8\r\nsentinel\r\n*0\r\n", "is a Sentinel: list it in redis.sentinels");
-    greet_with(f, "+OK\r\n*1\r\n$6\r\nmaster\r\n$22\r\nredis_version:6.0.16\r\n\r\n",
+    greet_with(f, "+OK\r\n:1\r\n*2\r\n$8\r\nsentinel\r\n*0\r\n", "is a Sentinel: list it in redis.sentinels");
+    greet_with(f, "+OK\r\n:1\r\n*1\r\n$6\r\nmaster\r\n$22\r\nredis_version:6.0.16\r\n\r\n",
                "is version 6.0.16: 6.2 or later is needed");
-    greet_with(f, "+OK\r\n*1\r\n$6\r\nmaster\r\n$3\r\nfoo\r\n", "does not tell its version");
-    greet_with(f, "+OK\r\n-NOPERM this user has no permissions to run the 'role' command\r\n",
+    greet_with(f, "+OK\r\n:1\r\n*1\r\n$6\r\nmaster\r\n$3\r\nfoo\r\n", "does not tell its version");
+    greet_with(f, "+OK\r\n:1\r\n-NOPERM this user has no permissions to run the 'role' command\r\n",
                "forbids ROLE to user default: allow it (ACL SETUSER default +role)");
-    greet_with(f, "-NOPERM no\r\n*1\r\n$6\r\nmaster\r\n-NOPERM no\r\n", "+info");
-    greet_with(f, "+OK\r\n-LOADING Redis is loading the dataset in memory\r\n", "is loading its data set");
+    greet_with(f, "-NOPERM no\r\n-NOPERM no\r\n*1\r\n$6\r\nmaster\r\n-NOPERM no\r\n", "+info");
+    greet_with(f, "+OK\r\n:1\r\n-LOADING Redis is loading the dataset in memory\r\n",
+               "is loading its data set");
     greet_with(f, "-DENIED Redis is running in protected mode\r\n", "protected mode");
-    greet_with(f, "+OK\r\n:3\r\n", "is it Redis?");
-    greet_with(f, "+OK\r\n-ERR bad\x01\xff\r\n", "refused ROLE: ERR bad??");
+    greet_with(f, "+OK\r\n:1\r\n:3\r\n", "is it Redis?");
+    greet_with(f, "+OK\r\n:1\r\n-ERR bad\x01\xff\r\n", "refused ROLE: ERR bad??");
     f->server.password = "open sesame";
     greet_with(f, "-ERR unknown command `AUTH`, with args beginning with: `open sesame`\r\n",
                "refused the password: check redis.password");
@@ -417,7 +420,8 @@ static void test_each_unfit_server_gets_its_reason(void **state)
     f->server.username = "gateway";
     f->server.database = 3;
     greet_with(f, "-WRONGPASS invalid username-password pair\r\n", "check redis.username and redis.password");
-    greet_with(f, "+OK\r\n+OK\r\n-ERR DB index is out of range\r\n", "has no database 3: check redis.database");
+    greet_with(f, "+OK\r\n+OK\r\n:1\r\n-ERR DB index is out of range\r\n",
+               "has no database 3: check redis.database");
     assert_int_equal(f->ups, 0);
 }
 
@@ -561,7 +565,8 @@ static void test_sentinels_are_asked_in_turn_for_the_master(void **state)
     f->server.sentinel_master = "sophia";
     f->server.sentinel_password = "sesame";
     connect_link(f);
-    bool was_asked = false; /* localhost may be ::1 first, where nobody listens: the next attempt takes the other */
+    bool was_asked =
+        false; /* localhost may be ::1 first, where nobody listens: the next attempt takes the other */
     was_asked = fake_redis_accept(sentinel, 3000);
     assert_true(was_asked);
     unsigned downs = f->downs;
@@ -574,13 +579,14 @@ static void test_sentinels_are_asked_in_turn_for_the_master(void **state)
     assert_true(fake_redis_accept(sentinel, 3000));
     assert_true(fake_redis_hear(sentinel, "sophia\r\n", 500));
     (void)snprintf(port, sizeof port, "%u", f->fake.port);
-    (void)snprintf(answer, sizeof answer, "+OK\r\n+OK\r\n*2\r\n$9\r\n127.0.0.1\r\n$%zu\r\n%s\r\n", strlen(port),
-                   port);
+    (void)snprintf(answer, sizeof answer, "+OK\r\n+OK\r\n*2\r\n$9\r\n127.0.0.1\r\n$%zu\r\n%s\r\n",
+                   strlen(port), port);
     fake_redis_say(sentinel, answer);
     assert_true(fake_redis_greet(&f->fake, 1000));
     assert_true(await(f->loop, &f->ups, 1, 1000));
 
-    fake_redis_hang_up(&f->fake, false); /* where the master is now is asked anew, first of who knew it last */
+    fake_redis_hang_up(&f->fake,
+                       false); /* where the master is now is asked anew, first of who knew it last */
     assert_true(fake_redis_accept(sentinel, 3000));
     fake_redis_close(sentinel);
     free(sentinel);
@@ -750,8 +756,7 @@ static void test_every_failing_allocation_is_survived(void **state)
         struct redis_link *link = redis_link_create(f->loop, f->metrics, &f->options, &events);
         struct redis_lease *lease =
             link != NULL ? redis_lease_create(f->loop, link, "lease", 300, on_change, NULL) : NULL;
-        enum result result =
-            link != NULL ? redis_link_subscribe(link, REDIS_CHANNEL, "a") : RESULT_NO_MEMORY;
+        enum result result = link != NULL ? redis_link_subscribe(link, REDIS_CHANNEL, "a") : RESULT_NO_MEMORY;
         has_failed = allocations_recover();
         assert_true(has_failed || (lease != NULL && result == RESULT_OK));
         redis_lease_destroy(lease);

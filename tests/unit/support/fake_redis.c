@@ -104,8 +104,8 @@ bool fake_redis_hear(struct fake_redis *fake, const char *text, int timeout_ms)
 {
     uint64_t end = clock_monotonic_ms() + (uint64_t)timeout_ms;
     for (;;) {
-        ssize_t got = recv(fake->fd, fake->heard + fake->heard_length,
-                           sizeof fake->heard - 1 - fake->heard_length, 0);
+        ssize_t got =
+            recv(fake->fd, fake->heard + fake->heard_length, sizeof fake->heard - 1 - fake->heard_length, 0);
         if (got > 0) {
             fake->heard_length += (size_t)got;
             fake->heard[fake->heard_length] = '\0';

@@ -36,9 +36,8 @@ static uint16_t free_port(void)
 static int dial(const struct real_redis *redis)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                                  .sin_port = htons(redis->port)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(redis->port)};
     if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         (void)close(fd);
         return -1;
@@ -52,9 +51,9 @@ static void launch(struct real_redis *redis, const char *const *extra)
 {
     char port[8];
     (void)snprintf(port, sizeof port, "%u", redis->port);
-    const char *words[MAX_WORDS] = {"redis-server", "--port",       port,           "--bind", "127.0.0.1",
-                                    "--save",       "",             "--appendonly", "no",     "--unixsocket",
-                                    redis->unix_path, "--dir",      redis->directory};
+    const char *words[MAX_WORDS] = {
+        "redis-server", "--port", port,           "--bind",         "127.0.0.1", "--save",        "",
+        "--appendonly", "no",     "--unixsocket", redis->unix_path, "--dir",     redis->directory};
     size_t count = 13;
     for (size_t i = 0; extra != NULL && extra[i] != NULL; i++) {
         assert_true(count + 1 < MAX_WORDS);
