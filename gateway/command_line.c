@@ -14,9 +14,10 @@
 #include "config.h"
 
 const char COMMAND_LINE_HELP[] =
-    "Usage: sophia-gateway [--config FILE] [--check-config | --print-config | --print-example | --version | --help]\n"
+    "Usage: sophia-gateway [--config FILE] [--workers N] [--check-config | --print-config | --print-example | --version | --help]\n"
     "\n"
     "  --config FILE    read the configuration from FILE (YAML)\n"
+    "  --workers N      run N processes on one port; the same as SOPHIA_WORKERS=N\n"
     "  --check-config   check configuration and definitions, say what is wrong, and exit\n"
     "  --print-config   print the configuration in force, secrets masked, and exit\n"
     "  --print-example  print a commented configuration file with every option, and exit\n"
@@ -32,6 +33,7 @@ bool command_line_parse(int argc, char **argv, struct command_line *out_command_
 {
     static const struct option options[] = {
         {"config", required_argument, NULL, 'f'},
+        {"workers", required_argument, NULL, 'w'},
         {"check-config", no_argument, NULL, COMMAND_CHECK_CONFIG},
         {"print-config", no_argument, NULL, COMMAND_PRINT_CONFIG},
         {"print-example", no_argument, NULL, COMMAND_PRINT_EXAMPLE},
@@ -49,6 +51,11 @@ bool command_line_parse(int argc, char **argv, struct command_line *out_command_
         }
         if (option == 'f') {
             line.config_path = optarg;
+        } else if (option == 'w') {
+            if (setenv("SOPHIA_WORKERS", optarg, 1) != 0) { /* one way in: checked there, kept by a reload */
+                fprintf(stderr, "%s: memory ran out\n", argv[0]);
+                return false;
+            }
         } else {
             line.command = (enum command)option;
         }

@@ -21,7 +21,7 @@ struct command_line {
     const char *config_path; /* points into argv; NULL = no file */
 };
 
-/** False after telling standard error what is wrong. */
+/** False after telling standard error what is wrong. --workers goes into the environment, as SOPHIA_WORKERS. */
 bool command_line_parse(int argc, char **argv, struct command_line *out_command_line);
 /** The part of --help before the options. */
 extern const char COMMAND_LINE_HELP[];

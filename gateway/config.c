@@ -1,12 +1,11 @@
 /*
- * The option table, and how values get into struct config. Defaults, the file and the environment all go
+ * How values get into struct config. Defaults, the file and the environment all go
  * through loading_set_text() and loading_set_list(), so there is one place that judges a value. A wrong value
  * leaves the one before in place and reading goes on, so that one run tells everything there is to mend.
  * Nothing is logged here: main prints the report.
  */
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
@@ -18,112 +17,12 @@
 
 #include "base/cleanup.h"
 #include "catalog/nearest_word.h"
+#include "config_entries.h"
+#include "config_mappings.h"
 #include "config_options.h"
 #include "protocol/limits.h"
 
-enum { REPORT_MAX_BYTES = 262144, FILE_MAX_BYTES = 262144, TEXT_MAX_BYTES = 1024, KEY_SHORT_BYTES = 16 };
-
-static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
-static const char *const format_words[] = {"json", "text", NULL};
-static const char *const journal_words[] = {"memory", NULL};
-
-/* ---- the table ---- */
-
-#define AT(member) offsetof(struct config, member)
-
-const struct option config_options[OPTION_COUNT] = {
-    {"listen.host", OPTION_TEXT, AT(listen.host), "127.0.0.1", 0, 64, NULL, false,
-     "IP address to listen on; 0.0.0.0 or :: for all."},
-    {"listen.port", OPTION_PORT, AT(listen.port), "8080", 0, 65535, NULL, false,
-     "TCP port for pages, viewers and producers; 0 takes any free one."},
-    {"listen.max_connections", OPTION_INTEGER, AT(listen.max_connections), "10000", 1, 1000000, NULL, false,
-     "Connections of any kind at one time; one more is turned away."},
-    {"listen.allowed_origins", OPTION_LIST, AT(listen.allowed_origins), NULL, 0, 0, NULL, false,
-     "Web origins besides our own whose pages may connect, such as https://intranet.example; \"*\" for any."},
-    {"listen.ping_after_s", OPTION_INTEGER, AT(listen.ping_after_s), "25", 1, 3600, NULL, false,
-     "A viewer that was silent for this long is pinged."},
-    {"listen.hang_up_after_s", OPTION_INTEGER, AT(listen.hang_up_after_s), "75", 2, 7200, NULL, false,
-     "A viewer that was silent for this long, pings included, is gone."},
-    {"listen.request_timeout_s", OPTION_INTEGER, AT(listen.request_timeout_s), "10", 1, 600, NULL, false,
-     "An HTTP request must be complete within this time."},
-    {"limits.fields_per_board", OPTION_INTEGER, AT(limits.fields_per_board), "10000", 16, 1000000, NULL,
-     false, "KPIs and rows one board can hold; a change that would add one more is refused."},
-    {"limits.removed_rows_per_board", OPTION_INTEGER, AT(limits.removed_rows_per_board), "1000", 1, 1000000,
-     NULL, false,
-     "Removed rows a board remembers for viewers that lag behind; a viewer further behind gets a snapshot."},
-    {"limits.positions_per_board", OPTION_INTEGER, AT(limits.positions_per_board), "4096", 16, 1000000, NULL,
-     false,
-     "Past positions a board recognises when a viewer comes back; an older one is answered with a snapshot."},
-    {"definitions.dir", OPTION_PATH, AT(definitions_dir), NULL, 0, TEXT_MAX_BYTES, NULL, false,
-     "Directory of the KPI and board definitions; unset: the ones that came with the program."},
-    {"web.dir", OPTION_PATH, AT(web_dir), NULL, 0, TEXT_MAX_BYTES, NULL, false,
-     "Directory of the web page; unset: the one that came with the program."},
-    {"demo.enabled", OPTION_BOOL, AT(demo.enabled), "false", 0, 0, NULL, false,
-     "Invent values, marked as such on every page and in every frame."},
-    {"demo.speed", OPTION_REAL, AT(demo.speed), "1", 0.01, 1000, NULL, false,
-     "How fast the invented day passes; 1 is one business day in ten minutes."},
-    {"demo.seed", OPTION_INTEGER, AT(demo.seed), "1", 0, 4294967295.0, NULL, false,
-     "Where the invented values start; the same number gives the same day."},
-    {"ingest.key", OPTION_SECRET, AT(ingest.key), NULL, 1, TOKEN_MAX_BYTES, NULL, false,
-     "Key that producers send as a bearer token; unset: producers need none but must come from this machine."},
-    {"ingest.key_file", OPTION_PATH, AT(ingest.key_file), NULL, 0, TEXT_MAX_BYTES, NULL, false,
-     "File that holds ingest.key."},
-    {"ingest.max_outstanding", OPTION_INTEGER, AT(ingest.max_outstanding), "256", 1, 65536, NULL, false,
-     "Ingest requests being worked on at one time; one more is answered with 503."},
-    {"ingest.mappings", OPTION_MAPPINGS, AT(ingest.mappings), NULL, 0, 0, NULL, false,
-     "For bodies of the form {source_name, data}: per source, which member of data becomes which field."},
-    {"viewer.key", OPTION_SECRET, AT(viewer.key), NULL, 1, TOKEN_MAX_BYTES, NULL, false,
-     "Key that viewers send; unset: whoever reaches the port may watch."},
-    {"viewer.key_file", OPTION_PATH, AT(viewer.key_file), NULL, 0, TEXT_MAX_BYTES, NULL, false,
-     "File that holds viewer.key."},
-    {"fanout.flush_ms", OPTION_INTEGER, AT(fanout.flush_ms), "100", 0, 60000, NULL, false,
-     "How long changes gather before they are sent, for KPIs that set no coalesce_ms and are not critical."},
-    {"fanout.heartbeat_ms", OPTION_INTEGER, AT(fanout.heartbeat_ms), "10000", 100, 600000, NULL, false,
-     "How often viewers hear that nothing has changed."},
-    {"fanout.send_buffer_bytes", OPTION_INTEGER, AT(fanout.send_buffer_bytes), "65536", 4096, 16777216, NULL,
-     false, "Send buffer of each connection in the kernel."},
-    {"drain.window_ms", OPTION_INTEGER, AT(drain.window_ms), "5000", 0, 3600000, NULL, false,
-     "When stopping, viewers are asked to move at moments spread over this time."},
-    {"drain.grace_ms", OPTION_INTEGER, AT(drain.grace_ms), "10000", 0, 3600000, NULL, false,
-     "When stopping, the process ends after this time at the latest."},
-    {"drain.moved_url", OPTION_TEXT, AT(drain.moved_url), NULL, 0, TEXT_MAX_BYTES, NULL, false,
-     "ws: or wss: address that viewers move to; unset: they come back to the same one."},
-    {"log.level", OPTION_WORD, AT(log.level), "info", 0, 0, level_words, true,
-     "Least important messages to write: debug, info, warn or error."},
-    {"log.format", OPTION_WORD, AT(log.format), "json", 0, 0, format_words, true,
-     "json for machines, text for a person at a terminal."},
-    {"node.name", OPTION_TEXT, AT(node_name), NULL, 0, 64, NULL, false,
-     "Name of this gateway for viewers and logs; unset: the name of the host."},
-    {"journal.kind", OPTION_WORD, AT(journal_kind), "memory", 0, 0, journal_words, false,
-     "What decides the order of changes: memory is this process alone, and forgets when it ends."},
-};
-
-size_t option_find(const char *name)
-{
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (strcmp(config_options[i].name, name) == 0) {
-            return i;
-        }
-    }
-    return OPTION_COUNT;
-}
-
-const char *option_key(const struct option *option)
-{
-    return strchr(option->name, '.') + 1;
-}
-
-void option_section(const struct option *option, char out_section[OPTION_NAME_BYTES])
-{
-    size_t length = strcspn(option->name, ".");
-    memcpy(out_section, option->name, length);
-    out_section[length] = '\0';
-}
-
-void *option_slot(const struct option *option, struct config *config)
-{
-    return (char *)config + option->offset;
-}
+enum { REPORT_MAX_BYTES = 262144, FILE_MAX_BYTES = 262144 };
 
 /* ---- findings ---- */
 
@@ -143,8 +42,7 @@ void config_report_finish(struct config_report *report)
     }
 }
 
-/** A finding is one line: what a file says can hold anything. */
-static void make_one_line(char *text)
+void make_one_line(char *text)
 {
     for (char *at = text; *at != '\0'; at++) {
         if ((unsigned char)*at < 0x20 || *at == 0x7f) {
@@ -189,11 +87,8 @@ void loading_say(const struct loading *loading, const struct origin *origin, con
     loading->report->count++;
 }
 
-static void loading_warn(const struct loading *loading, const struct origin *origin, const char *name,
-                         const char *format, ...) __attribute__((format(printf, 4, 5)));
-
-static void loading_warn(const struct loading *loading, const struct origin *origin, const char *name,
-                         const char *format, ...)
+void loading_warn(const struct loading *loading, const struct origin *origin, const char *name,
+                  const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -205,6 +100,11 @@ static void loading_warn(const struct loading *loading, const struct origin *ori
 void loading_say_no_memory(const struct loading *loading)
 {
     loading_say(loading, NULL, NULL, "memory ran out");
+}
+
+const struct origin *loading_origin(const struct loading *loading, const char *name)
+{
+    return &loading->origins[option_find(name)];
 }
 
 /* ---- values ---- */
@@ -258,7 +158,7 @@ static void set_path(const struct loading *loading, const struct option *option,
     replace_text(loading, option, joined);
 }
 
-static bool is_clean(const char *text)
+bool is_clean_text(const char *text)
 {
     for (const char *at = text; *at != '\0'; at++) {
         if ((unsigned char)*at < 0x20 || *at == 0x7f) {
@@ -276,7 +176,7 @@ static bool check_text(const struct loading *loading, const struct option *optio
         loading_say(loading, origin, option->name, "must not be empty");
     } else if ((double)strlen(text) > option->high) {
         loading_say(loading, origin, option->name, "is longer than %.0f bytes", option->high);
-    } else if (!is_clean(text)) {
+    } else if (!is_clean_text(text)) {
         loading_say(loading, origin, option->name, "contains control characters");
     } else if (is_secret && strcmp(text, "***") == 0) {
         loading_say(loading, origin, option->name, "\"***\" is how secrets are printed, not a secret");
@@ -390,6 +290,9 @@ void loading_set_text(struct loading *loading, size_t index, const char *text, c
     case OPTION_MAPPINGS:
         loading_say(loading, origin, option->name,
                     "must be a map of sources, and can only be set in the file");
+        return;
+    case OPTION_ENTRIES:
+        loading_say(loading, origin, option->name, "must be a list of maps, and can only be set in the file");
         return;
     }
 }
@@ -583,10 +486,12 @@ static void read_environment(struct loading *loading, char *const *environment)
 
 /* ---- secrets in files ---- */
 
-static void read_secret_file(struct loading *loading, const char *key_name, const char *file_name)
+/** The option after a secret names its file. */
+static void read_secret_file(struct loading *loading, size_t key_index)
 {
-    size_t key_index = option_find(key_name);
-    size_t file_index = option_find(file_name);
+    size_t file_index = key_index + 1;
+    const char *key_name = config_options[key_index].name;
+    const char *file_name = config_options[file_index].name;
     char *path = *(char **)option_slot(&config_options[file_index], loading->config);
     const struct origin *origin = &loading->origins[file_index];
     if (!path) {
@@ -599,7 +504,7 @@ static void read_secret_file(struct loading *loading, const char *key_name, cons
     size_t length = 0;
     struct stat status;
     const char *problem = NULL;
-    char *content = read_whole(path, TOKEN_MAX_BYTES + 2, &length, &status, &problem);
+    char *content = read_whole(path, (size_t)config_options[key_index].high + 2, &length, &status, &problem);
     if (!content) {
         loading_say(loading, origin, file_name, "%s cannot be read: %s", path, problem);
         return;
@@ -615,78 +520,13 @@ static void read_secret_file(struct loading *loading, const char *key_name, cons
     free(content);
 }
 
-static void check_secret(const struct loading *loading, const char *name, const char *secret)
+static void read_secret_files(struct loading *loading)
 {
-    if (secret && strlen(secret) < KEY_SHORT_BYTES) {
-        loading_warn(loading, &loading->origins[option_find(name)], name, "is shorter than %d characters",
-                     KEY_SHORT_BYTES);
-    }
-}
-
-/* ---- rules between values ---- */
-
-static const struct origin *origin_of(const struct loading *loading, const char *name)
-{
-    return &loading->origins[option_find(name)];
-}
-
-static void check_host(const struct loading *loading)
-{
-    unsigned char address[sizeof(struct in6_addr)];
-    const char *host = loading->config->listen.host;
-    if (host && inet_pton(AF_INET, host, address) != 1 && inet_pton(AF_INET6, host, address) != 1) {
-        loading_say(loading, origin_of(loading, "listen.host"), "listen.host",
-                    "\"%.64s\" is not an IP address, such as 127.0.0.1, 0.0.0.0 or ::", host);
-    }
-}
-
-static void check_origins(const struct loading *loading)
-{
-    char **origins = loading->config->listen.allowed_origins;
-    for (size_t i = 0; origins && origins[i] != NULL; i++) {
-        const char *text = origins[i];
-        const char *host = strncmp(text, "https://", 8) == 0  ? text + 8
-                           : strncmp(text, "http://", 7) == 0 ? text + 7
-                                                              : "";
-        if (strcmp(text, "*") != 0 && (host[0] == '\0' || strchr(host, '/') || !is_clean(host))) {
-            loading_say(loading, origin_of(loading, "listen.allowed_origins"), "listen.allowed_origins",
-                        "\"%.128s\" is not an origin, such as https://intranet.example", text);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (config_options[i].kind == OPTION_SECRET) {
+            read_secret_file(loading, i);
         }
     }
-}
-
-static void check_moved_url(const struct loading *loading)
-{
-    const char *url = loading->config->drain.moved_url;
-    if (url && strncmp(url, "ws://", 5) != 0 && strncmp(url, "wss://", 6) != 0) {
-        loading_say(loading, origin_of(loading, "drain.moved_url"), "drain.moved_url",
-                    "must start with ws:// or wss://");
-    }
-}
-
-static void check_times(const struct loading *loading)
-{
-    const struct config *config = loading->config;
-    if (config->listen.hang_up_after_s <= config->listen.ping_after_s) {
-        loading_say(loading, origin_of(loading, "listen.hang_up_after_s"), "listen.hang_up_after_s",
-                    "%u must be above listen.ping_after_s, which is %u", config->listen.hang_up_after_s,
-                    config->listen.ping_after_s);
-    }
-    if (config->drain.window_ms > config->drain.grace_ms) {
-        loading_say(loading, origin_of(loading, "drain.window_ms"), "drain.window_ms",
-                    "%u must not be above drain.grace_ms, which is %u", config->drain.window_ms,
-                    config->drain.grace_ms);
-    }
-}
-
-static void check_all(struct loading *loading)
-{
-    check_host(loading);
-    check_origins(loading);
-    check_moved_url(loading);
-    check_times(loading);
-    check_secret(loading, "ingest.key", loading->config->ingest.key);
-    check_secret(loading, "viewer.key", loading->config->viewer.key);
 }
 
 /* ---- loading ---- */
@@ -721,9 +561,8 @@ struct config *config_load(const char *path, char *const *environment, struct co
             read_file(&loading);
         }
         read_environment(&loading, environment);
-        read_secret_file(&loading, "ingest.key", "ingest.key_file");
-        read_secret_file(&loading, "viewer.key", "viewer.key_file");
-        check_all(&loading);
+        read_secret_files(&loading);
+        loading_check(&loading);
     }
     free(loading.directory);
     if (report->count != findings) {
@@ -733,19 +572,33 @@ struct config *config_load(const char *path, char *const *environment, struct co
     return loading.config;
 }
 
-static void finish_mappings(struct config_ingest *ingest)
+static void finish_value(const struct option *option, struct config *config)
 {
-    for (size_t i = 0; i < ingest->mapping_count; i++) {
-        struct ingest_mapping *mapping = &ingest->mappings[i];
-        for (size_t j = 0; j < mapping->member_count; j++) {
-            /* const for those who only read; the texts are ours */
-            free((void *)(uintptr_t)mapping->members[j].member);
-            free((void *)(uintptr_t)mapping->members[j].field);
-        }
-        free((void *)(uintptr_t)mapping->members);
-        free((void *)(uintptr_t)mapping->source_name);
+    void *slot = option_slot(option, config);
+    switch (option->kind) {
+    case OPTION_TEXT:
+    case OPTION_PATH:
+        free(*(char **)slot);
+        return;
+    case OPTION_SECRET:
+        wipe_secret(*(char **)slot);
+        return;
+    case OPTION_LIST:
+        free_list(*(char ***)slot);
+        return;
+    case OPTION_MAPPINGS:
+        mappings_finish(&config->ingest);
+        return;
+    case OPTION_ENTRIES:
+        entries_finish(option, config);
+        return;
+    case OPTION_BOOL:
+    case OPTION_PORT:
+    case OPTION_INTEGER:
+    case OPTION_REAL:
+    case OPTION_WORD:
+        return; /* plain values */
     }
-    free(ingest->mappings);
 }
 
 void config_finish(struct config *config)
@@ -753,133 +606,9 @@ void config_finish(struct config *config)
     if (!config) {
         return;
     }
-    free(config->listen.host);
-    free_list(config->listen.allowed_origins);
-    free(config->definitions_dir);
-    free(config->web_dir);
-    finish_mappings(&config->ingest);
-    wipe_secret(config->ingest.key);
-    free(config->ingest.key_file);
-    wipe_secret(config->viewer.key);
-    free(config->viewer.key_file);
-    free(config->drain.moved_url);
-    free(config->node_name);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        finish_value(&config_options[i], config);
+    }
     free(config->file);
     free(config);
-}
-
-/* ---- after loading ---- */
-
-static void check_mapped_field(const struct loading *loading, const struct ingest_mapping *mapping,
-                               const struct ingest_member *member, const struct catalog *catalog)
-{
-    if (catalog_kpi_of_field(catalog, member->field)) {
-        return;
-    }
-    struct nearest_word choice = {.word = member->field};
-    for (size_t i = 0; i < catalog_kpi_count(catalog); i++) {
-        nearest_word_offer(&choice, catalog_kpi_at(catalog, i)->id);
-    }
-    char name[512];
-    (void)snprintf(name, sizeof name, "ingest.mappings.%.96s.%.96s", mapping->source_name, member->member);
-    make_one_line(name);
-    const struct origin in_file = {0};
-    if (choice.nearest) {
-        loading_say(loading, &in_file, name, "no KPI has the field \"%.200s\" (did you mean \"%s\"?)",
-                    member->field, choice.nearest);
-    } else {
-        loading_say(loading, &in_file, name, "no KPI has the field \"%.200s\"", member->field);
-    }
-}
-
-bool config_check_mappings(const struct config *config, const struct catalog *catalog,
-                           struct config_report *report)
-{
-    size_t findings = report->count;
-    const struct loading loading = {.report = report, .file = config->file};
-    for (size_t i = 0; i < config->ingest.mapping_count; i++) {
-        const struct ingest_mapping *mapping = &config->ingest.mappings[i];
-        for (size_t j = 0; j < mapping->member_count; j++) {
-            check_mapped_field(&loading, mapping, &mapping->members[j], catalog);
-        }
-    }
-    return report->count == findings;
-}
-
-static bool same_text(const char *left, const char *right)
-{
-    return left == right || (left && right && strcmp(left, right) == 0);
-}
-
-static bool same_list(char **left, char **right)
-{
-    size_t i = 0;
-    while (left[i] != NULL && right[i] != NULL && strcmp(left[i], right[i]) == 0) {
-        i++;
-    }
-    return left[i] == NULL && right[i] == NULL;
-}
-
-static bool same_mapping(const struct ingest_mapping *left, const struct ingest_mapping *right)
-{
-    bool is_same =
-        same_text(left->source_name, right->source_name) && left->member_count == right->member_count;
-    for (size_t i = 0; is_same && i < left->member_count; i++) {
-        is_same = same_text(left->members[i].member, right->members[i].member) &&
-                  same_text(left->members[i].field, right->members[i].field);
-    }
-    return is_same;
-}
-
-static bool same_mappings(const struct config_ingest *left, const struct config_ingest *right)
-{
-    bool is_same = left->mapping_count == right->mapping_count;
-    for (size_t i = 0; is_same && i < left->mapping_count; i++) {
-        is_same = same_mapping(&left->mappings[i], &right->mappings[i]);
-    }
-    return is_same;
-}
-
-static bool same_value(const struct option *option, struct config *left, struct config *right)
-{
-    const void *a = option_slot(option, left);
-    const void *b = option_slot(option, right);
-    switch (option->kind) {
-    case OPTION_BOOL:
-        return *(const bool *)a == *(const bool *)b;
-    case OPTION_PORT:
-        return *(const uint16_t *)a == *(const uint16_t *)b;
-    case OPTION_INTEGER:
-        return *(const uint32_t *)a == *(const uint32_t *)b;
-    case OPTION_REAL:
-        return *(const double *)a == *(const double *)b;
-    case OPTION_WORD:
-        return memcmp(a, b, sizeof(unsigned)) == 0;
-    case OPTION_TEXT:
-    case OPTION_PATH:
-    case OPTION_SECRET:
-        return same_text(*(char *const *)a, *(char *const *)b);
-    case OPTION_LIST:
-        return same_list(*(char **const *)a, *(char **const *)b);
-    case OPTION_MAPPINGS:
-        return same_mappings(&left->ingest, &right->ingest);
-    }
-    return true;
-}
-
-void config_reload(struct config *running, struct config *fresh, struct config_report *report)
-{
-    const struct loading loading = {.report = report, .file = fresh->file};
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        const struct option *option = &config_options[i];
-        if (same_value(option, running, fresh)) {
-            continue;
-        }
-        if (!option->is_reloadable) {
-            loading_warn(&loading, NULL, option->name, "has changed; it takes a restart to come into force");
-            continue;
-        }
-        assert(option->kind == OPTION_WORD); /* owning kinds would have to hand their memory over */
-        memcpy(option_slot(option, running), option_slot(option, fresh), sizeof(unsigned));
-    }
 }

@@ -17,8 +17,10 @@
 #include "catalog/catalog.h"
 #include "protocol/bytes.h"
 #include "sources/http_ingest.h"
+#include "sources/postgres_mapping.h"
+#include "sources/redis_mapping.h"
 
-enum journal_kind { JOURNAL_MEMORY };
+enum journal_kind { JOURNAL_MEMORY, JOURNAL_REDIS };
 
 struct config_listen {
     char *host;    /* IP address */
@@ -55,6 +57,56 @@ struct config_viewer {
     char *key_file;
 };
 
+struct config_admin {
+    char *key; /* NULL: what needs it is refused */
+    char *key_file;
+};
+
+struct config_postgres {
+    char *url;      /* secret; NULL: PostgreSQL is not in use. Read from url_file when that was given */
+    char *url_file; /* NULL: none */
+    uint32_t pool_size;
+    uint32_t statement_timeout_ms;
+    uint32_t poll_min_ms;
+    uint32_t poll_max_ms;
+    char *state_table;                      /* "schema.table", safe to put into SQL */
+    bool rollups;                           /* read the queries of KPI definitions */
+    struct postgres_mapping *notifications; /* owned with all texts; the count follows the list */
+    size_t notification_count;
+};
+
+struct config_redis {
+    char *host; /* NULL unless that is the way to the server */
+    uint16_t port;
+    char *unix_path; /* NULL likewise */
+    char *username;  /* NULL: none */
+    char *password;  /* secret; NULL: none */
+    char *password_file;
+    uint32_t database;
+    char **sentinels; /* "host:port", NULL-terminated; never NULL itself */
+    char *sentinel_master;
+    char *sentinel_password; /* secret; NULL: none */
+    char *sentinel_password_file;
+    char *prefix;                   /* of every key and channel */
+    struct redis_mapping *channels; /* owned with all texts; the count follows the list */
+    size_t channel_count;
+    struct redis_mapping *streams; /* likewise */
+    size_t stream_count;
+};
+
+struct config_cache {
+    bool enabled;
+    uint32_t l1_bytes;
+    uint32_t max_value_bytes;
+    uint32_t load_timeout_ms;
+};
+
+struct config_breaker {
+    uint32_t failures;
+    uint32_t open_s;
+    uint32_t probe_ms;
+};
+
 struct config_fanout {
     uint32_t flush_ms;
     uint32_t heartbeat_ms;
@@ -80,12 +132,18 @@ struct config {
     struct config_demo demo;
     struct config_ingest ingest;
     struct config_viewer viewer;
+    struct config_admin admin;
+    struct config_postgres postgres;
+    struct config_redis redis;
+    struct config_cache cache;
+    struct config_breaker breaker;
     struct config_fanout fanout;
     struct config_drain drain;
     struct config_log log;
     char *node_name; /* NULL: the host's name */
     enum journal_kind journal_kind;
-    char *file; /* the file that was read, or NULL */
+    uint32_t workers; /* processes; above 1 the first one supervises */
+    char *file;       /* the file that was read, or NULL */
 };
 
 /** What a person should know, one finding per line: "sophia.yaml:3:9: listen.port: 70000 is out of range 0..65535". */
@@ -110,7 +168,14 @@ struct config *config_load(const char *path, char *const *environment, struct co
 /** NULL is allowed. Secrets are wiped. */
 void config_finish(struct config *config);
 
-/** Do the fields of ingest.mappings exist in this catalogue? False with findings when not. */
+/** Is Redis, is PostgreSQL configured? */
+bool config_uses_redis(const struct config *config);
+bool config_uses_postgres(const struct config *config);
+
+/**
+ * Does the catalogue hold the fields of ingest.mappings, postgres.notifications, redis.channels and
+ * redis.streams? False with findings when not.
+ */
 bool config_check_mappings(const struct config *config, const struct catalog *catalog,
                            struct config_report *report);
 

@@ -21,10 +21,11 @@ enum option_kind {
     OPTION_WORD,     /* an enum: the index of one of `words` */
     OPTION_LIST,     /* char **, NULL-terminated */
     OPTION_MAPPINGS, /* struct config_ingest's mappings */
+    OPTION_ENTRIES, /* a list of maps: a pointer to entries, and after it a size_t, how many (config_entries.h) */
 };
 
 struct option {
-    const char *name; /* "section.key"; the key ends in its unit */
+    const char *name; /* "section.key", or one without a section; the key ends in its unit */
     enum option_kind kind;
     size_t offset;            /* of the member in struct config */
     const char *fallback;     /* as it would be written in the file; NULL: unset */
@@ -34,7 +35,7 @@ struct option {
     const char *help; /* one sentence */
 };
 
-enum { OPTION_COUNT = 31, OPTION_NAME_BYTES = 64 };
+enum { OPTION_COUNT = 64, OPTION_NAME_BYTES = 64, TEXT_MAX_BYTES = 1024 };
 extern const struct option config_options[OPTION_COUNT];
 
 /** Where a value was written. */
@@ -57,6 +58,18 @@ struct loading {
 void loading_say(const struct loading *loading, const struct origin *origin, const char *name,
                  const char *format, ...) __attribute__((format(printf, 4, 5)));
 void loading_say_no_memory(const struct loading *loading);
+/** The same for what the gateway can start with. */
+void loading_warn(const struct loading *loading, const struct origin *origin, const char *name,
+                  const char *format, ...) __attribute__((format(printf, 4, 5)));
+/** Where the option of this full name was set. */
+const struct origin *loading_origin(const struct loading *loading, const char *name);
+/** Control characters become '?': a finding is one line, whatever it quotes. */
+void make_one_line(char *text);
+/** Without control characters. */
+bool is_clean_text(const char *text);
+
+/** Rules between values, and of values that are more than a type and a range. */
+void loading_check(const struct loading *loading);
 
 /** Set an option that is one text (everything but lists and mappings); replaces what was set before. */
 void loading_set_text(struct loading *loading, size_t index, const char *text, const struct origin *origin);
@@ -70,7 +83,7 @@ void loading_read_yaml(struct loading *loading, const char *text, size_t length)
 /** The index of an option by its full name, or OPTION_COUNT. */
 size_t option_find(const char *name);
 const char *option_key(const struct option *option);
-/** Writes the section's name; sections are the words before the dot. */
+/** Writes the section's name: the words before the dot, "" for an option without one. */
 void option_section(const struct option *option, char out_section[OPTION_NAME_BYTES]);
 void *option_slot(const struct option *option, struct config *config);
 

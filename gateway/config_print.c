@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config_entries.h"
+#include "config_mappings.h"
 #include "config_options.h"
 
 enum { PRINT_MAX_BYTES = 1048576 };
@@ -26,25 +28,6 @@ static void print_list(struct bytes *out, char *const *list)
         print_quoted(out, list[i]);
     }
     bytes_append_byte(out, ']');
-}
-
-static void print_mappings(struct bytes *out, const struct config_ingest *ingest)
-{
-    if (ingest->mapping_count == 0) {
-        bytes_append_text(out, "{}");
-    }
-    for (size_t i = 0; i < ingest->mapping_count; i++) {
-        const struct ingest_mapping *mapping = &ingest->mappings[i];
-        bytes_append_text(out, "\n    ");
-        print_quoted(out, mapping->source_name);
-        bytes_append_text(out, mapping->member_count > 0 ? ":" : ": {}");
-        for (size_t j = 0; j < mapping->member_count; j++) {
-            bytes_append_text(out, "\n      ");
-            print_quoted(out, mapping->members[j].member);
-            bytes_append_text(out, ": ");
-            print_quoted(out, mapping->members[j].field);
-        }
-    }
 }
 
 /** One that was read from a file is told by the name of the file, the next option in the table: both would be refused. */
@@ -89,7 +72,10 @@ static void print_value(struct bytes *out, const struct option *option, const st
         print_list(out, *(char **const *)slot);
         return;
     case OPTION_MAPPINGS:
-        print_mappings(out, &config->ingest);
+        mappings_print(out, &config->ingest);
+        return;
+    case OPTION_ENTRIES:
+        entries_print(out, option, config);
         return;
     }
 }
@@ -97,7 +83,7 @@ static void print_value(struct bytes *out, const struct option *option, const st
 /** As it would be written in the file; texts are quoted so that none is taken for a number. */
 static void print_default(struct bytes *out, const struct option *option)
 {
-    if (option->kind == OPTION_LIST) {
+    if (option->kind == OPTION_LIST || option->kind == OPTION_ENTRIES) {
         bytes_append_text(out, "[]");
     } else if (option->kind == OPTION_MAPPINGS) {
         bytes_append_text(out, "{}");
@@ -140,6 +126,9 @@ static void print_possible(struct bytes *out, const struct option *option)
     case OPTION_MAPPINGS:
         bytes_append_text(out, "map");
         return;
+    case OPTION_ENTRIES:
+        bytes_append_text(out, "list of maps");
+        return;
     }
 }
 
@@ -152,14 +141,22 @@ static void print_section(struct bytes *out, size_t index)
     if (index > 0) {
         option_section(&config_options[index - 1], before);
     }
-    if (strcmp(section, before) != 0) {
+    if (section[0] == '\0') {
+        bytes_append_byte(out, '\n');
+    } else if (strcmp(section, before) != 0) {
         bytes_append_format(out, "\n%s:\n", section);
     }
 }
 
+/** Options of a section stand below it. */
+static const char *indent_of(const struct option *option)
+{
+    return strchr(option->name, '.') ? "  " : "";
+}
+
 static void print_comment(struct bytes *out, const struct option *option)
 {
-    bytes_append_format(out, "  # %s (", option->help);
+    bytes_append_format(out, "%s# %s (", indent_of(option), option->help);
     print_possible(out, option);
     bytes_append_text(out, "; default ");
     print_default(out, option);
@@ -183,7 +180,7 @@ bool config_print(const struct config *config, FILE *out)
         const struct option *option = &config_options[i];
         print_section(&text, i);
         print_comment(&text, option);
-        bytes_append_format(&text, "  %s: ", option_key(option));
+        bytes_append_format(&text, "%s%s: ", indent_of(option), option_key(option));
         print_value(&text, option, config);
         bytes_append_byte(&text, '\n');
     }
@@ -206,7 +203,11 @@ bool config_print_example(FILE *out)
             bytes_append_text(&text, "  #mappings:\n  #  hubspot:\n  #    revenue: exec.revenue_mtd\n");
             continue;
         }
-        bytes_append_format(&text, "  #%s: ", option_key(option));
+        if (option->kind == OPTION_ENTRIES) {
+            entries_print_example(&text, option);
+            continue;
+        }
+        bytes_append_format(&text, "%s#%s: ", indent_of(option), option_key(option));
         print_default(&text, option);
         bytes_append_byte(&text, '\n');
     }

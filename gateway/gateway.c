@@ -1,8 +1,8 @@
 /*
  * Start:  loop, metrics -> hub, pipeline, journal -> listener and its routes -> sources -> accept.
  * Drain:  not ready, listening socket closed, viewers told when to move -> stragglers closed -> loop stopped.
- * Stop:   sources -> journal (what is outstanding is answered) -> listener (closes what is left) -> transports ->
- *         pipeline -> hub -> loop.
+ * Stop:   sources -> journals (what is outstanding is answered) -> listener (closes what is left) -> transports ->
+ *         pipeline -> data path -> hub -> loop.
  *
  * A drain ends when the last viewer has left and the last HTTP request is answered,
  * or at drain.grace_ms. Changes are still taken and delivered while it runs.
@@ -19,24 +19,23 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "command_line.h"
+#include "data_path.h"
 #include "fanout/hub.h"
 #include "health.h"
+#include "history_reader.h"
 #include "io/listener.h"
 #include "io/loop.h"
-#include "journal/memory_journal.h"
 #include "pipeline.h"
 #include "protocol/limits.h"
-#include "sources/demo_source.h"
-#include "sources/http_ingest.h"
-#include "sources/internal_source.h"
+#include "reload.h"
+#include "source_set.h"
+#include "supervisor.h"
 #include "transports/http_endpoints.h"
 #include "transports/sse_transport.h"
 #include "transports/static_files.h"
 #include "transports/ws_transport.h"
 
 enum {
-    SOURCES_MAX = 4,
     MAX_BOARDS = 1024,
     MAX_KPIS = 8192,
     DRAIN_LOOK_MS = 50,       /* how often a drain looks whether everybody has left */
@@ -54,15 +53,15 @@ struct gateway {
     struct hub *hub;
     struct loop_timer *hub_timer;
     struct pipeline *pipeline;
-    struct journal *journal;
+    struct data_path *data_path;
     struct access *access;
     struct listener *listener;
     struct ws_transport *ws;
     struct sse_transport *sse;
     struct http_endpoints *endpoints;
     struct static_files *files;
-    struct source *sources[SOURCES_MAX];
-    size_t source_count;
+    struct source_set *sources;
+    struct history_reader *history; /* NULL: memory is all there is */
     struct health health;
     struct loop_signal *on_term, *on_int, *on_hup;
     struct loop_timer *drain_timer;
@@ -152,62 +151,11 @@ static void on_stop_signal(void *context)
 
 /* ---- reload ---- */
 
-static void log_findings(const char *message, const struct bytes *text)
-{
-    const char *at = text->at;
-    const char *end = text->at + text->length;
-    while (at < end) {
-        const char *line_end = memchr(at, '\n', (size_t)(end - at));
-        size_t length = (size_t)((line_end ? line_end : end) - at);
-        char line[512];
-        size_t kept = length < sizeof line - 1 ? length : sizeof line - 1;
-        memcpy(line, at, kept);
-        line[kept] = '\0';
-        log_error(message, LOG_TEXT("finding", line));
-        at += length + 1;
-    }
-}
-
-static bool reload_definitions(struct gateway *gateway)
-{
-    struct catalog_report report;
-    catalog_report_init(&report);
-    struct catalog *catalog = catalog_load(gateway->definitions_dir, &report);
-    bool is_done = catalog && pipeline_set_catalog(gateway->pipeline, catalog) == RESULT_OK;
-    if (is_done) {
-        log_info("definitions reloaded", LOG_TEXT("catalog", catalog_hash(catalog)));
-    } else {
-        log_findings("definitions refused, the ones before stay", &report.text);
-    }
-    catalog_unref(catalog);
-    catalog_report_finish(&report);
-    return is_done;
-}
-
-static bool reload_options(struct gateway *gateway)
-{
-    struct config_report report;
-    config_report_init(&report);
-    struct config *fresh = config_load(gateway->config->file, environ, &report);
-    if (fresh) {
-        (void)directories_fill_in(fresh); /* as at the start, or they would count as changed */
-        config_reload(gateway->config, fresh, &report);
-        log_configure(gateway->config->log.level, gateway->config->log.format);
-    } else {
-        log_findings("configuration refused, the one before stays", &report.text);
-    }
-    bool is_done = fresh != NULL;
-    log_findings("option not reloaded", &report.warnings);
-    config_finish(fresh);
-    config_report_finish(&report);
-    return is_done;
-}
-
 static void on_reload_signal(void *context)
 {
     struct gateway *gateway = context;
-    bool is_done = reload_options(gateway);
-    if (!reload_definitions(gateway) || !is_done) {
+    bool is_done = reload_options(gateway->config);
+    if (!reload_definitions(gateway->config, gateway->definitions_dir, gateway->pipeline) || !is_done) {
         metric_add(gateway->reload_failures, 1);
     }
 }
@@ -242,11 +190,13 @@ static bool build_core(struct gateway *gateway, struct catalog *catalog)
         return false;
     }
     const struct journal_host journal_host = pipeline_journal_host(gateway->pipeline);
-    gateway->journal = memory_journal_create(&journal_host, MAX_BOARDS);
-    if (!gateway->journal) {
+    gateway->data_path = data_path_create(gateway->loop, gateway->metrics, config, &journal_host);
+    if (!gateway->data_path) {
         return false;
     }
-    pipeline_set_journals(gateway->pipeline, gateway->journal, gateway->journal);
+    gateway->health.upstreams = data_path_upstreams(gateway->data_path);
+    pipeline_set_journals(gateway->pipeline, data_path_local_journal(gateway->data_path),
+                          data_path_shared_journal(gateway->data_path));
     hub_set_identity(gateway->hub, gateway->node, GATEWAY_VERSION, config->demo.enabled);
     return pipeline_set_catalog(gateway->pipeline, catalog) == RESULT_OK;
 }
@@ -257,6 +207,7 @@ static bool build_listener(struct gateway *gateway)
     const struct access_options access_options = {
         .viewer_key = config->viewer.key,
         .ingest_key = config->ingest.key,
+        .admin_key = config->admin.key,
     };
     const struct listener_options options = {
         .host = config->listen.host,
@@ -291,12 +242,25 @@ static bool build_transports(struct gateway *gateway)
         .access = gateway->access,
         .metrics = gateway->metrics,
     };
+    const struct history_reader_options history_options = {
+        .pipeline = gateway->pipeline,
+        .cache = data_path_cache(gateway->data_path),
+        .pool = data_path_pool(gateway->data_path),
+    };
+    if (history_options.cache && history_options.pool) {
+        gateway->history = history_reader_create(&history_options);
+        if (!gateway->history) {
+            return false;
+        }
+    }
     const struct http_endpoints_options endpoints_options = {
         .listener = gateway->listener,
         .pipeline = gateway->pipeline,
         .access = gateway->access,
         .metrics = gateway->metrics,
         .health = &gateway->health,
+        .history = gateway->history,
+        .cache = data_path_cache(gateway->data_path),
         .node = gateway->node,
         .build = GATEWAY_VERSION,
         .is_demo = config->demo.enabled,
@@ -322,47 +286,21 @@ static void build_page(struct gateway *gateway, const char *directory)
     }
 }
 
-static bool source_add(struct gateway *gateway, struct source *source)
-{
-    if (source) {
-        gateway->sources[gateway->source_count++] = source;
-    }
-    return source != NULL;
-}
-
 static bool build_sources(struct gateway *gateway)
 {
-    const struct config *config = gateway->config;
-    const struct http_ingest_options ingest_options = {
+    const struct source_set_options options = {
+        .config = gateway->config,
+        .loop = gateway->loop,
         .listener = gateway->listener,
         .pipeline = gateway->pipeline,
         .access = gateway->access,
         .metrics = gateway->metrics,
-        .mappings = config->ingest.mappings,
-        .mapping_count = config->ingest.mapping_count,
-        .max_outstanding = config->ingest.max_outstanding,
-    };
-    const struct internal_source_options internal_options = {
-        .loop = gateway->loop,
-        .pipeline = gateway->pipeline,
-        .metrics = gateway->metrics,
         .health = &gateway->health,
-        .build = GATEWAY_VERSION,
+        .data_path = gateway->data_path,
         .node = gateway->node,
-        .max_connections = config->listen.max_connections,
-        .now = clock_moment,
     };
-    const struct demo_source_options demo_options = {
-        .loop = gateway->loop,
-        .pipeline = gateway->pipeline,
-        .metrics = gateway->metrics,
-        .seed = config->demo.seed,
-        .speed = config->demo.speed,
-        .now = clock_moment,
-    };
-    return source_add(gateway, http_ingest_create(&ingest_options)) &&
-           source_add(gateway, internal_source_create(&internal_options)) &&
-           (!config->demo.enabled || source_add(gateway, demo_source_create(&demo_options)));
+    gateway->sources = source_set_create(&options);
+    return gateway->sources != NULL;
 }
 
 static bool build_signals(struct gateway *gateway)
@@ -390,6 +328,9 @@ static bool build(struct gateway *gateway, struct catalog *catalog, const char *
     gateway->metrics = metrics_create();
     if (!gateway->definitions_dir || !gateway->loop || !gateway->metrics) {
         return false;
+    }
+    if (worker_number() != 0) { /* one address, several processes: a scraper must tell their counters apart */
+        (void)metrics_label_all(gateway->metrics, "node", gateway->node);
     }
     gateway->reload_failures = metrics_counter(gateway->metrics, "gw_reload_failures_total", NULL,
                                                "Reloads that were refused whole.");
@@ -420,46 +361,28 @@ struct gateway *gateway_create(struct config *config, struct catalog *catalog, c
 /* What the sources say of their own doors is theirs to say. */
 static void warn_about_door(const struct gateway *gateway)
 {
-    if (!access_viewer_needs_token(gateway->access) && !listener_is_loopback(gateway->listener)) {
+    if (worker_number() <= 1 && !access_viewer_needs_token(gateway->access) &&
+        !listener_is_loopback(gateway->listener)) {
         log_warn("no viewer key is configured: whoever reaches this address may read every board");
     }
 }
 
 bool gateway_run(struct gateway *gateway)
 {
-    for (size_t i = 0; i < gateway->source_count; i++) {
-        struct source *source = gateway->sources[i];
-        if (source->ops->start(source) != RESULT_OK) {
-            log_error("source could not start", LOG_TEXT("source", source->ops->name));
-            return false;
-        }
-    }
-    if (listener_start(gateway->listener) != RESULT_OK) {
+    if (!source_set_start(gateway->sources) || listener_start(gateway->listener) != RESULT_OK) {
         return false;
     }
     gateway->health.is_listening = true;
     warn_about_door(gateway);
-    log_info("listening", LOG_TEXT("host", gateway->config->listen.host),
+    log_info(worker_number() == 0 ? "listening" : "worker listening",
+             LOG_TEXT("host", gateway->config->listen.host),
              LOG_INT("port", listener_port(gateway->listener)), LOG_TEXT("node", gateway->node),
              LOG_TEXT("version", GATEWAY_VERSION),
              LOG_TEXT("catalog", catalog_hash(pipeline_catalog(gateway->pipeline))));
+    worker_say_listening();
     loop_run(gateway->loop);
     log_info("stopping");
     return true;
-}
-
-static void sources_stop(struct gateway *gateway)
-{
-    for (size_t i = gateway->source_count; i > 0; i--) {
-        gateway->sources[i - 1]->ops->stop(gateway->sources[i - 1]);
-    }
-}
-
-static void sources_destroy(struct gateway *gateway)
-{
-    for (size_t i = gateway->source_count; i > 0; i--) {
-        gateway->sources[i - 1]->ops->destroy(gateway->sources[i - 1]);
-    }
 }
 
 void gateway_destroy(struct gateway *gateway)
@@ -467,19 +390,22 @@ void gateway_destroy(struct gateway *gateway)
     if (!gateway) {
         return;
     }
-    sources_stop(gateway);
-    if (gateway->pipeline) {
+    source_set_stop(gateway->sources);
+    if (gateway->data_path) {
+        /* What is outstanding is answered while everybody who waits for it is still there. */
         pipeline_set_journals(gateway->pipeline, NULL, NULL);
+        data_path_close_journals(gateway->data_path);
     }
-    journal_destroy(gateway->journal);
     listener_destroy(gateway->listener);
-    sources_destroy(gateway);
+    source_set_destroy(gateway->sources);
     ws_transport_destroy(gateway->ws);
     sse_transport_destroy(gateway->sse);
     http_endpoints_destroy(gateway->endpoints);
     static_files_destroy(gateway->files);
     access_destroy(gateway->access);
     pipeline_destroy(gateway->pipeline);
+    data_path_destroy(gateway->data_path);
+    history_reader_destroy(gateway->history);
     hub_destroy(gateway->hub);
     loop_timer_destroy(gateway->hub_timer);
     loop_timer_destroy(gateway->drain_timer);

@@ -1,5 +1,5 @@
 /*
- * The command line, the configuration, the definitions; then the gateway runs.
+ * The command line, the configuration, the definitions; then the gateway runs, or with workers the supervisor.
  *
  * Exit codes: 0 a clean stop, 1 could not start, 2 wrong command line, configuration or definitions.
  */
@@ -13,7 +13,9 @@
 #include "catalog/catalog.h"
 #include "command_line.h"
 #include "config.h"
+#include "findings.h"
 #include "gateway.h"
+#include "supervisor.h"
 
 enum { EXIT_WRONG_INPUT = 2 };
 
@@ -24,13 +26,27 @@ static void print_text(FILE *out, const struct bytes *text)
     }
 }
 
+/* What stops the start is for the person who starts; warnings of a gateway that runs are for its log. */
+static void tell_findings(const struct command_line *line, const struct config *config,
+                          const struct config_report *report)
+{
+    print_text(stderr, &report->text);
+    if (!config || line->command != COMMAND_RUN) {
+        print_text(stderr, &report->warnings);
+    } else if (worker_number() == 0) { /* workers would only repeat it */
+        findings_log(LOG_LEVEL_WARN, "configuration warning", &report->warnings);
+    }
+}
+
 static struct config *configuration_load(const struct command_line *line)
 {
     struct config_report report;
     config_report_init(&report);
     struct config *config = config_load(line->config_path, environ, &report);
-    print_text(stderr, &report.text);
-    print_text(stderr, &report.warnings);
+    if (config) {
+        log_configure(config->log.level, config->log.format);
+    }
+    tell_findings(line, config, &report);
     config_report_finish(&report);
     if (config && !directories_fill_in(config)) {
         fprintf(stderr, "definitions.dir: not set, and no definitions are beside the binary\n");
@@ -60,7 +76,6 @@ static struct catalog *definitions_load(const struct config *config)
 
 static int run(struct config *config, struct catalog *catalog)
 {
-    log_configure(config->log.level, config->log.format);
     signal(SIGPIPE, SIG_IGN); /* a peer that hangs up is an error code, not a death */
     char *definitions_dir = strdup(config->definitions_dir);
     struct gateway *gateway = definitions_dir ? gateway_create(config, catalog, definitions_dir) : NULL;
@@ -73,7 +88,22 @@ static int run(struct config *config, struct catalog *catalog)
     return is_clean ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static int check_or_run(const struct command_line *line)
+static int supervise(char *const *argv, struct config *config)
+{
+    const struct supervisor_options options = {
+        .argv = argv,
+        .workers = config->workers,
+        .host = config->listen.host,
+        .port = config->listen.port,
+        .node = config->node_name,
+        .grace_ms = config->drain.grace_ms,
+    };
+    int code = supervisor_run(&options);
+    config_finish(config);
+    return code;
+}
+
+static int check_or_run(char *const *argv, const struct command_line *line)
 {
     struct config *config = configuration_load(line);
     if (!config) {
@@ -94,6 +124,12 @@ static int check_or_run(const struct command_line *line)
         printf("ok: %zu boards, %zu KPIs, catalogue %s\n", catalog_board_count(catalog),
                catalog_kpi_count(catalog), catalog_hash(catalog));
         config_finish(config);
+    } else if (config->workers > 1 && worker_number() == 0) {
+        code = supervise(argv, config);
+    } else if (!worker_join()) {
+        log_error("the supervisor has ended, not starting");
+        config_finish(config);
+        code = EXIT_FAILURE;
     } else {
         code = run(config, catalog);
     }
@@ -124,7 +160,7 @@ int main(int argc, char **argv)
     case COMMAND_RUN:
     case COMMAND_CHECK_CONFIG:
     case COMMAND_PRINT_CONFIG:
-        return check_or_run(&line);
+        return check_or_run(argv, &line);
     }
     return is_printed ? EXIT_SUCCESS : EXIT_FAILURE;
 }

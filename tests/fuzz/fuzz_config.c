@@ -39,14 +39,26 @@ static char *print(const struct config *config, size_t *out_length)
     return text;
 }
 
+/** A masked secret cannot be read again: a good one, even as a URL, of the same length takes its place. */
+static void put_secrets_back(char *text)
+{
+    for (char *at = strstr(text, "\"***\""); at; at = strstr(at, "\"***\"")) {
+        memcpy(at, "\"a=b\"", strlen("\"a=b\""));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
 {
     struct config *config = load(input, length);
-    if (config && !config->viewer.key && !config->ingest.key) { /* masked secrets cannot be read again */
+    if (config) {
         size_t first_length = 0, second_length = 0;
         char *first = print(config, &first_length);
+        put_secrets_back(first);
         struct config *again = load(first, first_length);
         char *second = again ? print(again, &second_length) : NULL;
+        if (second) {
+            put_secrets_back(second);
+        }
         assert(second && first_length == second_length && memcmp(first, second, first_length) == 0);
         config_finish(again);
         free(first);

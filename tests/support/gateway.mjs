@@ -45,9 +45,12 @@ function mergeInto(target, more) {
     return target;
 }
 
-/** Two levels of block YAML; deeper values as JSON, which is YAML too. */
+/** Two levels of block YAML; deeper values as JSON, which is YAML too. `workers` has no section. */
 function yamlOf(config) {
     return Object.entries(config).map(([section, options]) => {
+        if (typeof options !== 'object') {
+            return `${section}: ${JSON.stringify(options)}\n`;
+        }
         const lines = Object.entries(options).map(([key, value]) => `  ${key}: ${JSON.stringify(value)}\n`);
         return `${section}:\n${lines.join('')}`;
     }).join('');
@@ -182,16 +185,17 @@ function environment() {
     return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SOPHIA_')));
 }
 
-async function isReady(gateway) {
+async function isReady(gateway, path) {
     gateway.port = gateway.logged('listening')[0]?.port ?? 0;
-    return gateway.port !== 0 && (await gateway.get('/health/ready')).status === 200;
+    return gateway.port !== 0 && (await gateway.get(path)).status === 200;
 }
 
 /**
  * Starts a gateway and waits until it is ready. config: sections as in the YAML file, laid over the tests' defaults.
- * binary: strictBinary unless the test measures. gateway.definitions is the directory in use.
+ * binary: strictBinary unless the test measures. ready: what must answer 200; '/health/live' for one whose servers are down.
+ * variables: more of the environment. gateway.definitions is the directory in use.
  */
-export async function startGateway(config = {}, { binary = strictBinary } = {}) {
+export async function startGateway(config = {}, { binary = strictBinary, ready: readyPath = '/health/ready', variables = {} } = {}) {
     const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'sophia-gateway-'));
     const own = config.definitions?.dir;
     const definitions = own ?? makeDefinitions();
@@ -205,7 +209,7 @@ export async function startGateway(config = {}, { binary = strictBinary } = {}) 
     const file = path.join(directory, 'gateway.yaml');
     const whole = mergeInto(defaults, config);
     fs.writeFileSync(file, yamlOf(whole));
-    const child = spawn(binary, ['--config', file], { stdio: ['ignore', 'pipe', 'pipe'], env: environment() });
+    const child = spawn(binary, ['--config', file], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...environment(), ...variables } });
     const gateway = new Gateway(child, directory, whole);
     gateway.definitions = definitions;
     if (!own) {
@@ -216,8 +220,11 @@ export async function startGateway(config = {}, { binary = strictBinary } = {}) 
         child.on('close', () => reject(new Error(`${binary} ended: ${JSON.stringify(gateway.exited)}\n${gateway.log}`)));
     });
     failed.catch(() => {}); // once it is ready, its end is somebody else's to judge
-    const ready = until(`${binary} to be ready`, () => gateway.isAlive() && isReady(gateway), { within: START_DEADLINE_MS });
+    const ready = until(`${binary} to be ready`, () => !gateway.isAlive() || isReady(gateway, readyPath), { within: START_DEADLINE_MS });
     ready.catch(() => {});
     await Promise.race([failed, ready]);
+    if (!gateway.isAlive()) {
+        await failed; // with its last words
+    }
     return gateway;
 }

@@ -241,7 +241,11 @@ static void test_findings_name_line_column_and_option(void **context)
         {"demo:\n  speed: inf\n", "demo.speed: \"inf\" is not a number"},
         {"demo:\n  speed: 0\n", "demo.speed: 0 is out of range 0.01..1000"},
         {"log:\n  level: loud\n", "log.level: \"loud\" is not one of: debug, info, warn, error"},
-        {"journal:\n  kind: redis\n", "journal.kind: \"redis\" is not one of: memory"},
+        {"journal:\n  kind: kafka\n", "journal.kind: \"kafka\" is not one of: memory, redis"},
+        {"worker: 2\n", "gateway.yaml:1:1: unknown section \"worker\" (did you mean \"workers\"?)"},
+        {"workers: 0\n", "gateway.yaml:1:10: workers: 0 is out of range 1..64"},
+        {"workers:\n  n: 2\n", "workers: must be a single value, not a map"},
+        {"workers: 1\nworkers: 2\n", "gateway.yaml:2:1: workers: is given twice, first in line 1"},
         {"viewer:\n  key: \"***\"\n", "viewer.key: \"***\" is how secrets are printed"},
         {"viewer:\n  key: \"\"\n", "viewer.key: must not be empty"},
         {"viewer:\n  key: \"a\\nb\"\n", "viewer.key: contains control characters"},
@@ -265,11 +269,140 @@ static void test_findings_name_line_column_and_option(void **context)
     }
 }
 
+#define WITH_REDIS "redis:\n  host: localhost\n  "
+#define WITH_POSTGRES "postgres:\n  url: postgresql:///x\n  notifications:\n    "
+
+static void test_findings_about_upstreams_name_the_remedy(void **context)
+{
+    (void)context;
+    static const struct refused cases[] = {
+        {"journal:\n  kind: redis\n",
+         "gateway.yaml:2:9: journal.kind: \"redis\" needs Redis: set redis.host, redis.unix_path or"},
+        {"workers: 2\n",
+         "gateway.yaml:1:10: workers: 2 processes need one order: set journal.kind to redis, or workers to 1"},
+        {"redis:\n  host: a\n  unix_path: /b\n",
+         "gateway.yaml:3:14: redis.unix_path: redis.host is given too"},
+        {"redis:\n  host: a\n  sentinels: [\"b:1\"]\n  sentinel_master: m\n",
+         "redis.host: redis.sentinels say where the server is"},
+        {"redis:\n  unix_path: a\n  sentinels: [\"b:1\"]\n  sentinel_master: m\n",
+         "redis.unix_path: redis.sentinels say where the server is"},
+        {"redis:\n  sentinels: [\"b:1\"]\n", "redis.sentinels: needs redis.sentinel_master"},
+        {"redis:\n  sentinel_master: m\n", "redis.sentinel_master: needs redis.sentinels"},
+        {WITH_REDIS "sentinel_password: p\n", "redis.sentinel_password: needs redis.sentinels"},
+        {"redis:\n  sentinels: [b]\n  sentinel_master: m\n", "\"b\" is not host:port"},
+        {"redis:\n  sentinels: [\"::1:26379\"]\n  sentinel_master: m\n", "\"::1:26379\" is not host:port"},
+        {"redis:\n  sentinels: [\"b:70000\"]\n  sentinel_master: m\n", "\"b:70000\" is not host:port"},
+        {WITH_REDIS "username: u\n", "redis.username: needs redis.password"},
+        {WITH_REDIS "port: 0\n", "redis.port: 0 is out of range 1..65535"},
+        {WITH_REDIS "prefix: \"a{b}\"\n", "redis.prefix: must not contain braces"},
+        {"redis:\n  unix_path: /0123456789012345678901234567890123456789012345678901234567890123456789"
+         "012345678901234567890123456789012345678901\n",
+         "redis.unix_path: is longer than a socket's path can be, 107 bytes"},
+        {"redis:\n  channels:\n    - channel: a\n", "redis.channels: needs Redis: set redis.host"},
+        {"redis:\n  streams:\n    - stream: a\n", "redis.streams: needs Redis: set redis.host"},
+        {"postgres:\n  url: localhost\n", "postgres.url: must be like postgresql://"},
+        {"postgres:\n  state_table: \"x; drop table y\"\n",
+         "postgres.state_table: \"x; drop table y\" is not schema.table"},
+        {"postgres:\n  state_table: kpi_state\n", "\"kpi_state\" is not schema.table"},
+        {"postgres:\n  poll_min_ms: 300\n",
+         "postgres.poll_min_ms: 300 must not be above postgres.poll_max_ms"},
+        {"postgres:\n  notifications:\n    - {channel: a, field: x.y}\n",
+         "gateway.yaml:3:5: postgres.notifications: needs PostgreSQL: set postgres.url"},
+        {WITH_POSTGRES "- {chanel: a, field: x.y}\n",
+         "gateway.yaml:4:8: postgres.notifications: entry 1: unknown member \"chanel\" (did you mean \"channel\"?)"},
+        {WITH_POSTGRES "- {field: x.y}\n", "postgres.notifications: entry 1: channel: is missing"},
+        {WITH_POSTGRES "- {channel: a}\n", "entry 1: field: is missing"},
+        {WITH_POSTGRES "- {channel: a, field: X}\n", "entry 1: field: is not a field"},
+        {WITH_POSTGRES "- {channel: a, field: x.y, query: select 1}\n", "entry 1: query: must use $1"},
+        {WITH_POSTGRES "- {channel: a, field: x.y, query: \"$1 \\x01\"}\n", "contains control characters"},
+        {WITH_POSTGRES "- {channel: \"a\\nb\", field: x.y}\n", "channel: contains control characters"},
+        {WITH_POSTGRES "- {channel: \"a\\0b\", field: x.y}\n", "channel: contains control characters"},
+        {WITH_POSTGRES "- {channel: a, field: x.y, class: exec}\n", "class: is no class of the cache"},
+        {WITH_POSTGRES "- {channel: a, field: x.y, field: x.z}\n", "field: is given twice"},
+        {WITH_POSTGRES "- {channel: [a], field: x.y}\n", "channel: must be a single value"},
+        {WITH_POSTGRES "- a\n", "entry 1: must be a map"},
+        {WITH_POSTGRES "channel: a\n", "postgres.notifications: must be a list of maps, not a map"},
+        {WITH_POSTGRES "- {channel: \"\", field: x.y}\n", "channel: must not be empty"},
+        {WITH_POSTGRES "- {channel: a123456789012345678901234567890123456789012345678901234567890123, "
+                       "field: x.y}\n",
+         "channel: is too long"},
+        {WITH_REDIS "channels:\n    - {kpi: x.y}\n", "redis.channels: entry 1: needs channel or pattern"},
+        {WITH_REDIS "channels:\n    - {channel: a, pattern: b}\n", "channel and pattern exclude each other"},
+        {WITH_REDIS "channels:\n    - {channel: a}\n    - {pattern: a}\n    - {channel: a}\n",
+         "redis.channels: entry 3: is there already"},
+        {WITH_REDIS "streams:\n    - {kpi: x.y}\n", "redis.streams: entry 1: stream: is missing"},
+        {WITH_REDIS "streams:\n    - {stream: a, from: start}\n", "\"start\" is neither newest nor oldest"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_refused(cases[i].yaml, no_environment, cases[i].finding);
+    }
+    const char *environment[] = {"SOPHIA_REDIS_CHANNELS=a", NULL};
+    assert_refused("", environment,
+                   "redis.channels: must be a list of maps, and can only be set in the file");
+}
+
+static void test_lists_of_maps_are_read(void **context)
+{
+    (void)context;
+    struct config *config = must_load(
+        WITH_POSTGRES
+        "- {channel: deals, field: exec.top_deals}\n"
+        "    - channel: kpis\n      relation: crm.kpi\n      field: exec.revenue_mtd\n"
+        "      query: |\n        select value\n        from crm.kpi where id = $1\n"
+        "      class: executive_kpis\n" WITH_REDIS
+        "channels:\n    - {channel: c, kpi: exec.revenue_mtd, reread_key: k}\n    - {pattern: p.*}\n"
+        "  streams:\n    - {stream: s, from: oldest}\n    - {stream: t, kpi: exec.revenue_mtd}\n",
+        no_environment);
+    const struct config_postgres *postgres = &config->postgres;
+    assert_int_equal(postgres->notification_count, 2);
+    assert_string_equal(postgres->notifications[0].channel, "deals");
+    assert_null(postgres->notifications[0].relation);
+    assert_null(postgres->notifications[0].query);
+    assert_string_equal(postgres->notifications[0].cache_class, "default");
+    assert_string_equal(postgres->notifications[1].relation, "crm.kpi");
+    assert_string_equal(postgres->notifications[1].query, "select value\nfrom crm.kpi where id = $1\n");
+    assert_string_equal(postgres->notifications[1].cache_class, "executive_kpis");
+    const struct config_redis *redis = &config->redis;
+    assert_int_equal(redis->channel_count, 2);
+    assert_int_equal(redis->channels[0].kind, REDIS_MAPPING_CHANNEL);
+    assert_int_equal(redis->channels[0].form, REDIS_FORM_KPI);
+    assert_string_equal(redis->channels[0].kpi, "exec.revenue_mtd");
+    assert_string_equal(redis->channels[0].reread_key, "k");
+    assert_int_equal(redis->channels[1].kind, REDIS_MAPPING_PATTERN);
+    assert_int_equal(redis->channels[1].form, REDIS_FORM_ENVELOPE);
+    assert_string_equal(redis->channels[1].name, "p.*");
+    assert_null(redis->channels[1].kpi);
+    assert_int_equal(redis->stream_count, 2);
+    assert_int_equal(redis->streams[0].kind, REDIS_MAPPING_STREAM);
+    assert_int_equal(redis->streams[0].stream_from, REDIS_FROM_OLDEST);
+    assert_int_equal(redis->streams[1].stream_from, REDIS_FROM_NEWEST);
+    assert_int_equal(redis->streams[1].form, REDIS_FORM_KPI);
+    assert_true(config_uses_postgres(config) && config_uses_redis(config));
+    config_finish(config);
+}
+
+static void test_workers_need_a_shared_journal(void **context)
+{
+    (void)context;
+    const char *environment[] = {"SOPHIA_WORKERS=3", NULL};
+    struct config *config = must_load(WITH_REDIS "port: 7\njournal:\n  kind: redis\n", environment);
+    assert_int_equal(config->workers, 3);
+    assert_int_equal(config->journal_kind, JOURNAL_REDIS);
+    config_finish(config);
+    assert_refused("", environment, "environment: SOPHIA_WORKERS: workers: 3 processes need one order");
+    config = must_load("workers: 1\n", no_environment);
+    assert_int_equal(config->workers, 1);
+    config_finish(config);
+}
+
 static void test_an_alias_that_holds_itself_ends(void **context)
 {
     (void)context;
     assert_refused("listen: &a\n  port: *a\n", no_environment,
                    "listen.port: must be a single value, not a map");
+    assert_refused(WITH_REDIS "channels: &a [*a]\n", no_environment, "entry 1: must be a map");
+    assert_refused(WITH_REDIS "channels: [&a {channel: *a}]\n", no_environment,
+                   "entry 1: channel: must be a single value");
     assert_refused("&a listen: &b\n  allowed_origins: &c [*c]\n", no_environment, "must hold texts");
 }
 
@@ -348,6 +481,31 @@ static void test_a_secret_has_one_origin(void **context)
     assert_refused("viewer:\n  key_file: empty.key\n", no_environment, "viewer.key: must not be empty");
 }
 
+static void test_secrets_of_upstreams_are_never_told(void **context)
+{
+    (void)context;
+    write_file("url", "postgresql://u:topsecret@h/d\n", 0600);
+    struct config *config = must_load(
+        "postgres:\n  url_file: url\nredis:\n  sentinels: [\"h:1\"]\n  sentinel_master: m\n"
+        "  password: topsecret\n  sentinel_password: topsecret\nadmin:\n  key: topsecret-topsecret\n",
+        no_environment);
+    assert_string_equal(config->postgres.url, "postgresql://u:topsecret@h/d");
+    assert_string_equal(config->redis.password, "topsecret");
+    char *text = printed_config(config);
+    assert_null(strstr(text, "topsecret"));
+    free(text);
+    config_finish(config);
+    static const char *const wrong[] = {"postgres:\n  url: topsecret\n", "postgres:\n  url: [topsecret]\n",
+                                        "redis:\n  host: h\n  password: \"topsecret\\n\"\n",
+                                        "admin:\n  key: \"topsecret\\x01\"\n"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct config_report report;
+        assert_null(load_text(wrong[i], no_environment, &report));
+        assert_null(strstr(report.text.at, "topsecret"));
+        config_report_finish(&report);
+    }
+}
+
 static void test_secrets_are_never_told(void **context)
 {
     (void)context;
@@ -370,11 +528,19 @@ static void test_what_is_printed_can_be_read_again(void **context)
     (void)context;
     struct config *config = must_load(
         "listen:\n  port: 9001\n  allowed_origins: [\"https://a.example\"]\nnode:\n  name: \"a \\\"b\\\" #c\"\n"
-        "demo:\n  speed: 0.25\ningest:\n  mappings:\n    crm:\n      \"a: b\": exec.revenue_mtd\n    none: {}\n",
+        "demo:\n  speed: 0.25\ningest:\n  mappings:\n    crm:\n      \"a: b\": exec.revenue_mtd\n    none: {}\n" WITH_POSTGRES
+        "- {channel: a, field: x.y, query: \"select\\n\\t$1\"}\n    - {channel: b, field: x.z}\n" WITH_REDIS
+        "channels:\n    - {pattern: a*}\n    - {channel: a*, kpi: x.y}\n"
+        "  streams:\n    - {stream: s, from: oldest}\n  sentinel_master: null\nworkers: 1\n",
         no_environment);
     char *first = printed_config(config);
     config_finish(config);
+    char *masked = strstr(first, "url: \"***\""); /* its owner puts the secret back */
+    assert_non_null(masked);
+    memcpy(masked, "url: \"a=b\"", strlen("url: \"a=b\""));
     config = must_load(first, no_environment);
+    masked = strstr(first, "url: \"a=b\"");
+    memcpy(masked, "url: \"***\"", strlen("url: \"***\""));
     char *second = printed_config(config);
     assert_string_equal(first, second);
     assert_non_null(strstr(first, "port: 9001"));
@@ -395,7 +561,7 @@ static void test_the_example_file_is_the_table(void **context)
     free(found);
 }
 
-/** The file with every option brought into force: "  #port: 1" and "  #  hubspot:", but not "  # A sentence.". */
+/** The file with every option brought into force: "  #port: 1", "#workers: 1" and "  #  hubspot:", but not "  # A sentence.". */
 static char *without_comment_marks(const char *text)
 {
     char *out = strdup(text);
@@ -404,6 +570,8 @@ static char *without_comment_marks(const char *text)
         bool is_sentence = strncmp(line, "  # ", 4) == 0 && line[4] != ' ';
         if (strncmp(line, "  #", 3) == 0 && !is_sentence) {
             memmove(line + 2, line + 3, strlen(line + 3) + 1);
+        } else if (line[0] == '#' && line[1] != ' ') {
+            memmove(line, line + 1, strlen(line + 1) + 1);
         }
     }
     return out;
@@ -414,8 +582,12 @@ static void test_every_line_of_the_example_can_be_brought_into_force(void **cont
     (void)context;
     char *example = printed(config_print_example);
     char *text = without_comment_marks(example);
-    struct config *config = must_load(text, no_environment);
+    const char *upstreams[] = {"SOPHIA_REDIS_HOST=a", "SOPHIA_POSTGRES_URL=postgresql://a", NULL};
+    struct config *config = must_load(text, upstreams);
     assert_int_equal(config->ingest.mapping_count, 1);
+    assert_int_equal(config->postgres.notification_count, 1);
+    assert_int_equal(config->redis.channel_count, 2);
+    assert_int_equal(config->redis.stream_count, 1);
     assert_int_equal(config->listen.port, 8080);
     config_finish(config);
     free(text);
@@ -439,8 +611,9 @@ static void test_help_names_every_option(void **context)
     (void)context;
     char *help = printed(config_print_help);
     static const char *const names[] = {
-        "listen.port (0..65535; default 8080)", "journal.kind (memory; default memory)",
-        "viewer.key (secret; default null)", "demo.enabled (true, false; default false)"};
+        "listen.port (0..65535; default 8080)", "journal.kind (memory, redis; default memory)",
+        "workers (1..64; default 1)",           "redis.streams (list of maps; default [])",
+        "viewer.key (secret; default null)",    "demo.enabled (true, false; default false)"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_non_null(strstr(help, names[i]));
     }
@@ -470,6 +643,59 @@ static void test_a_mapping_to_an_unknown_kpi_is_found(void **context)
     config_finish(config);
     catalog_unref(catalog);
     catalog_report_finish(&definitions);
+}
+
+static void test_a_list_that_names_an_unknown_kpi_is_found(void **context)
+{
+    (void)context;
+    struct catalog_report definitions;
+    catalog_report_init(&definitions);
+    struct catalog *catalog = catalog_load(SOURCE_ROOT "/deploy/definitions", &definitions);
+    assert_non_null(catalog);
+    struct config *config = must_load(
+        WITH_POSTGRES
+        "- {channel: a, field: exec.top_deals}\n    - {channel: b, field: exec.top_dealz}\n" WITH_REDIS
+        "channels:\n    - {channel: a, kpi: exec.revenue_mtd}\n    - {channel: b}\n"
+        "  streams:\n    - {stream: a, kpi: exec.nothing}\n",
+        no_environment);
+    struct config_report report;
+    config_report_init(&report);
+    assert_false(config_check_mappings(config, catalog, &report));
+    bytes_append_byte(&report.text, '\0');
+    assert_int_equal(report.count, 2);
+    assert_non_null(strstr(report.text.at,
+                           "postgres.notifications: entry 2: field: no KPI has the field \"exec.top_dealz\" "
+                           "(did you mean \"exec.top_deals\"?)"));
+    assert_non_null(
+        strstr(report.text.at, "redis.streams: entry 1: kpi: no KPI has the field \"exec.nothing\""));
+    config_report_finish(&report);
+    config_finish(config);
+    catalog_unref(catalog);
+    catalog_report_finish(&definitions);
+}
+
+static void test_a_reload_sees_a_changed_list(void **context)
+{
+    (void)context;
+    static const char *const lists[] = {"channels:\n    - {channel: a}\n", "channels:\n    - {channel: b}\n",
+                                        "channels:\n    - {pattern: a}\n",
+                                        "channels:\n    - {channel: a, kpi: x.y}\n",
+                                        "channels:\n    - {channel: a}\n    - {channel: b}\n"};
+    enum { COUNT = sizeof lists / sizeof *lists };
+    for (size_t i = 0; i < (size_t)COUNT * COUNT; i++) {
+        char yaml[256];
+        struct config_report report;
+        config_report_init(&report);
+        (void)snprintf(yaml, sizeof yaml, WITH_REDIS "%s", lists[i / COUNT]);
+        struct config *running = must_load(yaml, no_environment);
+        (void)snprintf(yaml, sizeof yaml, WITH_REDIS "%s", lists[i % COUNT]);
+        struct config *fresh = must_load(yaml, no_environment);
+        config_reload(running, fresh, &report);
+        assert_int_equal(report.warning_count, i / COUNT != i % COUNT);
+        config_report_finish(&report);
+        config_finish(running);
+        config_finish(fresh);
+    }
 }
 
 static void test_a_reload_takes_over_what_can_change(void **context)
@@ -507,6 +733,8 @@ static void load_with_failures(const char **environment, void (*fail_after)(int)
             assert_string_equal(config->viewer.key, "a-long-enough-viewer-key");
             assert_string_equal(config->listen.allowed_origins[0], "https://b.example");
             assert_string_equal(config->ingest.mappings[0].members[0].field, "x.y");
+            assert_string_equal(config->redis.channels[0].kpi, "x.y");
+            assert_string_equal(config->postgres.notifications[0].cache_class, "default");
         }
         config_finish(config);
         config_report_finish(&report);
@@ -520,7 +748,8 @@ static void test_every_allocation_may_fail(void **context)
     write_file(
         "gateway.yaml",
         "listen:\n  host: 127.0.0.2\n  allowed_origins: [\"https://a.example\"]\ndefinitions:\n  dir: defs\n"
-        "viewer:\n  key_file: viewer.key\ningest:\n  mappings:\n    crm:\n      a: x.y\n",
+        "viewer:\n  key_file: viewer.key\ningest:\n  mappings:\n    crm:\n      a: x.y\n" WITH_POSTGRES
+        "- {channel: a, field: x.y}\n" WITH_REDIS "channels:\n    - {channel: a, kpi: x.y}\n",
         0600);
     const char *environment[] = {"SOPHIA_WEB_DIR=web", "SOPHIA_LISTEN_ALLOWED_ORIGINS=https://b.example",
                                  NULL};
@@ -536,6 +765,9 @@ int main(void)
         cmocka_unit_test(test_an_empty_file_is_the_defaults),
         cmocka_unit_test(test_the_environment_wins),
         cmocka_unit_test(test_findings_name_line_column_and_option),
+        cmocka_unit_test(test_findings_about_upstreams_name_the_remedy),
+        cmocka_unit_test(test_lists_of_maps_are_read),
+        cmocka_unit_test(test_workers_need_a_shared_journal),
         cmocka_unit_test(test_an_alias_that_holds_itself_ends),
         cmocka_unit_test(test_all_findings_are_told),
         cmocka_unit_test(test_a_misspelt_variable_is_found),
@@ -544,12 +776,15 @@ int main(void)
         cmocka_unit_test(test_secrets_that_everybody_can_read_or_guess_are_warned_about),
         cmocka_unit_test(test_a_secret_has_one_origin),
         cmocka_unit_test(test_secrets_are_never_told),
+        cmocka_unit_test(test_secrets_of_upstreams_are_never_told),
         cmocka_unit_test(test_what_is_printed_can_be_read_again),
         cmocka_unit_test(test_the_example_file_is_the_table),
         cmocka_unit_test(test_every_line_of_the_example_can_be_brought_into_force),
         cmocka_unit_test(test_the_documentation_holds_the_table),
         cmocka_unit_test(test_help_names_every_option),
         cmocka_unit_test(test_a_mapping_to_an_unknown_kpi_is_found),
+        cmocka_unit_test(test_a_list_that_names_an_unknown_kpi_is_found),
+        cmocka_unit_test(test_a_reload_sees_a_changed_list),
         cmocka_unit_test(test_a_reload_takes_over_what_can_change),
         cmocka_unit_test(test_every_allocation_may_fail),
     };

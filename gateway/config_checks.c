@@ -1,0 +1,273 @@
+/* What one value says about another, and what is more than a type and a range. */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "config_entries.h"
+#include "config_mappings.h"
+#include "config_options.h"
+
+enum { KEY_SHORT_BYTES = 16 };
+
+bool config_uses_redis(const struct config *config)
+{
+    const struct config_redis *redis = &config->redis;
+    return redis->host || redis->unix_path || (redis->sentinels && redis->sentinels[0]);
+}
+
+bool config_uses_postgres(const struct config *config)
+{
+    return config->postgres.url != NULL;
+}
+
+/* ---- this gateway ---- */
+
+static void check_secret(const struct loading *loading, const char *name, const char *secret)
+{
+    if (secret && strlen(secret) < KEY_SHORT_BYTES) {
+        loading_warn(loading, loading_origin(loading, name), name, "is shorter than %d characters",
+                     KEY_SHORT_BYTES);
+    }
+}
+
+static void check_host(const struct loading *loading)
+{
+    unsigned char address[sizeof(struct in6_addr)];
+    const char *host = loading->config->listen.host;
+    if (host && inet_pton(AF_INET, host, address) != 1 && inet_pton(AF_INET6, host, address) != 1) {
+        loading_say(loading, loading_origin(loading, "listen.host"), "listen.host",
+                    "\"%.64s\" is not an IP address, such as 127.0.0.1, 0.0.0.0 or ::", host);
+    }
+}
+
+static void check_origins(const struct loading *loading)
+{
+    char **origins = loading->config->listen.allowed_origins;
+    for (size_t i = 0; origins && origins[i] != NULL; i++) {
+        const char *text = origins[i];
+        const char *host = strncmp(text, "https://", 8) == 0  ? text + 8
+                           : strncmp(text, "http://", 7) == 0 ? text + 7
+                                                              : "";
+        if (strcmp(text, "*") != 0 && (host[0] == '\0' || strchr(host, '/') || !is_clean_text(host))) {
+            loading_say(loading, loading_origin(loading, "listen.allowed_origins"), "listen.allowed_origins",
+                        "\"%.128s\" is not an origin, such as https://intranet.example", text);
+        }
+    }
+}
+
+static void check_moved_url(const struct loading *loading)
+{
+    const char *url = loading->config->drain.moved_url;
+    if (url && strncmp(url, "ws://", 5) != 0 && strncmp(url, "wss://", 6) != 0) {
+        loading_say(loading, loading_origin(loading, "drain.moved_url"), "drain.moved_url",
+                    "must start with ws:// or wss://");
+    }
+}
+
+static void check_times(const struct loading *loading)
+{
+    const struct config *config = loading->config;
+    if (config->listen.hang_up_after_s <= config->listen.ping_after_s) {
+        loading_say(loading, loading_origin(loading, "listen.hang_up_after_s"), "listen.hang_up_after_s",
+                    "%u must be above listen.ping_after_s, which is %u", config->listen.hang_up_after_s,
+                    config->listen.ping_after_s);
+    }
+    if (config->drain.window_ms > config->drain.grace_ms) {
+        loading_say(loading, loading_origin(loading, "drain.window_ms"), "drain.window_ms",
+                    "%u must not be above drain.grace_ms, which is %u", config->drain.window_ms,
+                    config->drain.grace_ms);
+    }
+}
+
+/* ---- PostgreSQL ---- */
+
+/** libpq judges the rest when it connects; what it says then may not be printed without care. */
+static void check_url(const struct loading *loading)
+{
+    const char *url = loading->config->postgres.url;
+    if (url && strncmp(url, "postgresql://", 13) != 0 && strncmp(url, "postgres://", 11) != 0 &&
+        !strchr(url, '=')) {
+        loading_say(loading, loading_origin(loading, "postgres.url"), "postgres.url",
+                    "must be like postgresql://user:password@host:5432/database");
+    }
+}
+
+/** A lower-case SQL name at *at; moves behind it. */
+static bool skip_name(const char **at)
+{
+    const char *start = *at;
+    size_t length = strspn(start, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    *at += length;
+    return length > 0 && length <= 63 && !isdigit((unsigned char)start[0]);
+}
+
+/** It becomes part of statements, so it is nothing but names. */
+static void check_state_table(const struct loading *loading)
+{
+    const char *table = loading->config->postgres.state_table;
+    const char *at = table;
+    if (table && !(skip_name(&at) && *at++ == '.' && skip_name(&at) && *at == '\0')) {
+        loading_say(loading, loading_origin(loading, "postgres.state_table"), "postgres.state_table",
+                    "\"%.127s\" is not schema.table in lower-case letters, digits and _", table);
+    }
+}
+
+static void check_postgres(const struct loading *loading)
+{
+    const struct config_postgres *postgres = &loading->config->postgres;
+    check_url(loading);
+    check_state_table(loading);
+    if (postgres->poll_min_ms > postgres->poll_max_ms) {
+        loading_say(loading, loading_origin(loading, "postgres.poll_min_ms"), "postgres.poll_min_ms",
+                    "%u must not be above postgres.poll_max_ms, which is %u", postgres->poll_min_ms,
+                    postgres->poll_max_ms);
+    }
+    if (postgres->notification_count > 0 && !config_uses_postgres(loading->config)) {
+        loading_say(loading, loading_origin(loading, "postgres.notifications"), "postgres.notifications",
+                    "needs PostgreSQL: set postgres.url or postgres.url_file");
+    }
+}
+
+/* ---- Redis ---- */
+
+#define SET_REDIS "set redis.host, redis.unix_path or redis.sentinels"
+
+/** "host:port" or "[address]:port" */
+static bool is_host_and_port(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    if (!colon || colon == text || !is_clean_text(text) || strchr(text, ' ')) {
+        return false;
+    }
+    bool is_bracketed = text[0] == '[' && colon[-1] == ']' && colon - text > 2;
+    if (!is_bracketed && memchr(text, ':', (size_t)(colon - text))) {
+        return false; /* an IPv6 address needs brackets: where would its port begin? */
+    }
+    size_t digits = strspn(colon + 1, "0123456789");
+    long port = digits > 0 && digits <= 5 ? strtol(colon + 1, NULL, 10) : 0;
+    return colon[1 + digits] == '\0' && port > 0 && port <= 65535;
+}
+
+static void check_sentinels(const struct loading *loading)
+{
+    const struct config_redis *redis = &loading->config->redis;
+    char **sentinels = redis->sentinels;
+    bool has_sentinels = sentinels && sentinels[0];
+    for (size_t i = 0; has_sentinels && sentinels[i]; i++) {
+        if (!is_host_and_port(sentinels[i])) {
+            loading_say(loading, loading_origin(loading, "redis.sentinels"), "redis.sentinels",
+                        "\"%.128s\" is not host:port, such as sentinel-1:26379 or [::1]:26379", sentinels[i]);
+        }
+    }
+    if (has_sentinels && !redis->sentinel_master) {
+        loading_say(loading, loading_origin(loading, "redis.sentinels"), "redis.sentinels",
+                    "needs redis.sentinel_master, the name of the master they watch");
+    }
+    if (!has_sentinels && redis->sentinel_master) {
+        loading_say(loading, loading_origin(loading, "redis.sentinel_master"), "redis.sentinel_master",
+                    "needs redis.sentinels, who can be asked for it");
+    }
+    if (!has_sentinels && redis->sentinel_password) {
+        loading_say(loading, loading_origin(loading, "redis.sentinel_password"), "redis.sentinel_password",
+                    "needs redis.sentinels, who would ask for it");
+    }
+}
+
+static void check_redis_place(const struct loading *loading)
+{
+    const struct config_redis *redis = &loading->config->redis;
+    bool has_sentinels = redis->sentinels && redis->sentinels[0];
+    if (redis->host && redis->unix_path) {
+        loading_say(loading, loading_origin(loading, "redis.unix_path"), "redis.unix_path",
+                    "redis.host is given too; one of the two must go");
+    }
+    if (has_sentinels && (redis->host || redis->unix_path)) {
+        const char *other = redis->host ? "redis.host" : "redis.unix_path";
+        loading_say(loading, loading_origin(loading, other), other,
+                    "redis.sentinels say where the server is; one of the two must go");
+    }
+    if (redis->unix_path && strlen(redis->unix_path) >= sizeof((struct sockaddr_un *)0)->sun_path) {
+        loading_say(loading, loading_origin(loading, "redis.unix_path"), "redis.unix_path",
+                    "is longer than a socket's path can be, %zu bytes",
+                    sizeof((struct sockaddr_un *)0)->sun_path - 1);
+    }
+}
+
+static void check_needs_redis(const struct loading *loading)
+{
+    const struct config *config = loading->config;
+    if (config_uses_redis(config)) {
+        return;
+    }
+    if (config->redis.channel_count > 0) {
+        loading_say(loading, loading_origin(loading, "redis.channels"), "redis.channels",
+                    "needs Redis: " SET_REDIS);
+    }
+    if (config->redis.stream_count > 0) {
+        loading_say(loading, loading_origin(loading, "redis.streams"), "redis.streams",
+                    "needs Redis: " SET_REDIS);
+    }
+    if (config->journal_kind == JOURNAL_REDIS) {
+        loading_say(loading, loading_origin(loading, "journal.kind"), "journal.kind",
+                    "\"redis\" needs Redis: " SET_REDIS);
+    }
+}
+
+static void check_redis(const struct loading *loading)
+{
+    const struct config_redis *redis = &loading->config->redis;
+    check_redis_place(loading);
+    check_sentinels(loading);
+    check_needs_redis(loading);
+    if (redis->username && !redis->password) {
+        loading_say(loading, loading_origin(loading, "redis.username"), "redis.username",
+                    "needs redis.password or redis.password_file");
+    }
+    if (redis->prefix && strpbrk(redis->prefix, "{}*?[] ")) {
+        loading_say(
+            loading, loading_origin(loading, "redis.prefix"), "redis.prefix",
+            "must not contain braces, brackets, spaces, * or ?, which mean something in keys and patterns");
+    }
+}
+
+static void check_workers(const struct loading *loading)
+{
+    const struct config *config = loading->config;
+    if (config->workers > 1 && config->journal_kind != JOURNAL_REDIS) {
+        loading_say(loading, loading_origin(loading, "workers"), "workers",
+                    "%u processes need one order: set journal.kind to redis, or workers to 1",
+                    config->workers);
+    }
+}
+
+void loading_check(const struct loading *loading)
+{
+    check_host(loading);
+    check_origins(loading);
+    check_moved_url(loading);
+    check_times(loading);
+    check_postgres(loading);
+    check_redis(loading);
+    check_workers(loading);
+    check_secret(loading, "ingest.key", loading->config->ingest.key);
+    check_secret(loading, "viewer.key", loading->config->viewer.key);
+    check_secret(loading, "admin.key", loading->config->admin.key);
+}
+
+/* ---- the catalogue ---- */
+
+bool config_check_mappings(const struct config *config, const struct catalog *catalog,
+                           struct config_report *report)
+{
+    size_t findings = report->count;
+    /* const for those who only read: checking changes nothing */
+    const struct loading loading = {
+        .report = report, .file = config->file, .config = (struct config *)(uintptr_t)config};
+    mappings_check(&loading, catalog);
+    entries_check(&loading, catalog);
+    return report->count == findings;
+}

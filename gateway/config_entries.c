@@ -1,0 +1,563 @@
+/*
+ * One table of maps and their members. A wrong entry is told and stays half built; as there is a finding then,
+ * the configuration is thrown away, and freeing takes NULL.
+ */
+#include "config_entries.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache/cache_class.h"
+#include "catalog/nearest_word.h"
+#include "config_mappings.h"
+#include "protocol/limits.h"
+
+enum {
+    ENTRIES_MAX = 256,
+    NAME_MAX_BYTES = 512,
+    QUERY_MAX_BYTES = 8192,
+    POSTGRES_NAME_MAX_BYTES = 63, /* NAMEDATALEN - 1: the server would cut a longer one */
+};
+
+/* ---- the table ---- */
+
+enum member_kind {
+    MEMBER_NAME,  /* text in one line */
+    MEMBER_QUERY, /* text in any number of lines, with $1 */
+    MEMBER_FIELD, /* "exec.revenue_mtd" */
+    MEMBER_CLASS, /* a class of the cache */
+    MEMBER_WORD,  /* an enum: the index of one of `words` */
+};
+
+struct member {
+    const char *key;
+    enum member_kind kind;
+    size_t offset; /* of a const char *; of an enum for MEMBER_WORD */
+    size_t longest;
+    bool is_required;
+    bool has_choice; /* giving it makes the entry this choice: "channel" or "pattern" */
+    unsigned choice;
+    const char *fallback;     /* NULL: unset */
+    const char *const *words; /* MEMBER_WORD */
+};
+
+/** What a list of maps consists of. */
+struct form {
+    const char *option; /* its name */
+    size_t size;        /* of an entry */
+    const struct member *members;
+    size_t member_count;
+    bool has_choice;
+    size_t choice_offset; /* of an enum */
+    const char *(*complete)(
+        void *
+            entry); /* sets what follows from the rest; what is wrong with it, or NULL. NULL: nothing to do */
+    bool (*is_double)(const void *left, const void *right); /* NULL: any two may stand together */
+    const char *example;
+};
+
+static const char *complete_redis(void *entry)
+{
+    struct redis_mapping *mapping = entry;
+    mapping->form = mapping->kpi ? REDIS_FORM_KPI : REDIS_FORM_ENVELOPE;
+    return mapping->name ? NULL : "needs channel or pattern";
+}
+
+static bool is_double_redis(const void *left, const void *right)
+{
+    const struct redis_mapping *a = left;
+    const struct redis_mapping *b = right;
+    return a->kind == b->kind && a->name && b->name && strcmp(a->name, b->name) == 0;
+}
+
+#define IN_POSTGRES(member) offsetof(struct postgres_mapping, member)
+#define IN_REDIS(member) offsetof(struct redis_mapping, member)
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static const struct member notification_members[] = {
+    {.key = "channel",
+     .offset = IN_POSTGRES(channel),
+     .longest = POSTGRES_NAME_MAX_BYTES,
+     .is_required = true},
+    {.key = "relation", .offset = IN_POSTGRES(relation), .longest = 2 * POSTGRES_NAME_MAX_BYTES + 1},
+    {.key = "field",
+     .kind = MEMBER_FIELD,
+     .offset = IN_POSTGRES(field),
+     .longest = FIELD_MAX_BYTES,
+     .is_required = true},
+    {.key = "query", .kind = MEMBER_QUERY, .offset = IN_POSTGRES(query), .longest = QUERY_MAX_BYTES},
+    {.key = "class",
+     .kind = MEMBER_CLASS,
+     .offset = IN_POSTGRES(cache_class),
+     .longest = CACHE_CLASS_NAME_MAX_BYTES,
+     .fallback = "default"},
+};
+
+static const struct member channel_members[] = {
+    {.key = "channel",
+     .offset = IN_REDIS(name),
+     .longest = NAME_MAX_BYTES,
+     .has_choice = true,
+     .choice = REDIS_MAPPING_CHANNEL},
+    {.key = "pattern",
+     .offset = IN_REDIS(name),
+     .longest = NAME_MAX_BYTES,
+     .has_choice = true,
+     .choice = REDIS_MAPPING_PATTERN},
+    {.key = "kpi", .kind = MEMBER_FIELD, .offset = IN_REDIS(kpi), .longest = FIELD_MAX_BYTES},
+    {.key = "reread_key", .offset = IN_REDIS(reread_key), .longest = NAME_MAX_BYTES},
+};
+
+static const char *const from_words[] =
+    {[REDIS_FROM_NEWEST] = "newest", [REDIS_FROM_OLDEST] = "oldest", NULL};
+
+static const struct member stream_members[] = {
+    {.key = "stream",
+     .offset = IN_REDIS(name),
+     .longest = NAME_MAX_BYTES,
+     .is_required = true,
+     .has_choice = true,
+     .choice = REDIS_MAPPING_STREAM},
+    {.key = "kpi", .kind = MEMBER_FIELD, .offset = IN_REDIS(kpi), .longest = FIELD_MAX_BYTES},
+    {.key = "from", .kind = MEMBER_WORD, .offset = IN_REDIS(stream_from), .words = from_words},
+};
+
+static const struct form forms[] = {
+    {.option = "postgres.notifications",
+     .size = sizeof(struct postgres_mapping),
+     .members = notification_members,
+     .member_count = COUNT(notification_members),
+     .example = "  #notifications:\n"
+                "  #  - channel: deals_changed\n"
+                "  #    relation: crm.deals\n"
+                "  #    field: exec.top_deals\n"
+                "  #    query: select name, stage, amount, updated_at as as_of from crm.deals where id = $1\n"
+                "  #    class: executive_kpis\n"},
+    {.option = "redis.channels",
+     .size = sizeof(struct redis_mapping),
+     .members = channel_members,
+     .member_count = COUNT(channel_members),
+     .has_choice = true,
+     .choice_offset = IN_REDIS(kind),
+     .complete = complete_redis,
+     .is_double = is_double_redis,
+     .example = "  #channels:\n"
+                "  #  - channel: kpi.revenue\n"
+                "  #    kpi: exec.revenue_mtd\n"
+                "  #    reread_key: kpi.revenue.latest\n"
+                "  #  - pattern: changes.*\n"},
+    {.option = "redis.streams",
+     .size = sizeof(struct redis_mapping),
+     .members = stream_members,
+     .member_count = COUNT(stream_members),
+     .has_choice = true,
+     .choice_offset = IN_REDIS(kind),
+     .complete = complete_redis,
+     .is_double = is_double_redis,
+     .example = "  #streams:\n"
+                "  #  - stream: changes\n"
+                "  #    from: oldest\n"},
+};
+
+static const struct form *form_of(const struct option *option)
+{
+    size_t i = 0;
+    while (strcmp(forms[i].option, option->name) != 0) {
+        i++;
+        assert(i < COUNT(forms)); /* an option of this kind has a form */
+    }
+    return &forms[i];
+}
+
+/* ---- the array in struct config ---- */
+
+struct list {
+    char *at;
+    size_t count;
+};
+
+/* A list in struct config is a pointer and a size_t after it; this struct is copied from and to there. */
+#define IS_LIST(pointer, number)                                                             \
+    static_assert(offsetof(struct config, number) ==                                         \
+                          offsetof(struct config, pointer) + offsetof(struct list, count) && \
+                      sizeof((struct config *)0)->pointer == sizeof((struct list *)0)->at,   \
+                  "a list is a pointer and its count")
+IS_LIST(postgres.notifications, postgres.notification_count);
+IS_LIST(redis.channels, redis.channel_count);
+IS_LIST(redis.streams, redis.stream_count);
+
+static struct list list_of(const struct option *option, const struct config *config)
+{
+    struct list list;
+    memcpy(&list, (const char *)config + option->offset, sizeof list);
+    return list;
+}
+
+static void list_store(const struct option *option, struct config *config, const struct list *list)
+{
+    memcpy((char *)config + option->offset, list, sizeof *list);
+}
+
+static const char **text_slot(char *entry, const struct member *member)
+{
+    return (const char **)(void *)(entry + member->offset);
+}
+
+static const char *text_at(const char *entry, const struct member *member)
+{
+    const char *text;
+    memcpy(&text, entry + member->offset, sizeof text);
+    return text;
+}
+
+static unsigned word_at(const char *entry, size_t offset)
+{
+    unsigned word;
+    memcpy(&word, entry + offset, sizeof word); /* an enum without negative values */
+    return word;
+}
+
+/** Not all members of a form are members of each of its entries: a pattern has no channel. */
+static bool is_member_of(const struct form *form, const struct member *member, const char *entry)
+{
+    return !member->has_choice || word_at(entry, form->choice_offset) == member->choice;
+}
+
+/* ---- reading ---- */
+
+/** One entry being read. */
+struct reading {
+    const struct walk *walk;
+    const struct form *form;
+    size_t number; /* from 1 */
+    char *entry;
+};
+
+static void say(const struct reading *reading, const yaml_node_t *node, const char *key, const char *message)
+{
+    struct origin origin = node_origin(node);
+    loading_say(reading->walk->loading, &origin, reading->form->option, "entry %zu: %s%s%s", reading->number,
+                key ? key : "", key ? ": " : "", message);
+}
+
+static void store_text(const struct reading *reading, const struct member *member, const char *text)
+{
+    *text_slot(reading->entry, member) = strdup(text);
+    if (!*text_slot(reading->entry, member)) {
+        loading_say_no_memory(reading->walk->loading);
+    }
+}
+
+static void read_word(const struct reading *reading, const struct member *member, const yaml_node_t *node,
+                      const char *text)
+{
+    for (unsigned i = 0; member->words[i] != NULL; i++) {
+        if (strcmp(member->words[i], text) == 0) {
+            memcpy(reading->entry + member->offset, &i, sizeof i);
+            return;
+        }
+    }
+    char message[128];
+    (void)snprintf(message, sizeof message, "\"%.64s\" is neither %s nor %s", text, member->words[0],
+                   member->words[1]);
+    say(reading, node, member->key, message);
+}
+
+/** Line ends and tabs are fine in a query. */
+static bool is_clean_query(const char *text)
+{
+    for (const char *at = text; *at != '\0'; at++) {
+        if (((unsigned char)*at < 0x20 && !strchr("\t\r\n", *at)) || *at == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_cache_class(const char *text)
+{
+    return cache_class_find(cache_default_classes, cache_default_class_count, text) <
+           cache_default_class_count;
+}
+
+/** What is wrong with the text for this member; NULL when nothing is. */
+static const char *problem_of(const struct member *member, const char *text)
+{
+    bool is_query = member->kind == MEMBER_QUERY;
+    if (text[0] == '\0') {
+        return "must not be empty";
+    }
+    if (strlen(text) > member->longest) {
+        return "is too long";
+    }
+    if (is_query ? !is_clean_query(text) : !is_clean_text(text)) {
+        return "contains control characters";
+    }
+    if (is_query && !strstr(text, "$1")) {
+        return "must use $1, which is the key that the notification names";
+    }
+    if (member->kind == MEMBER_FIELD && !is_field_name(text)) {
+        return "is not a field, such as exec.revenue_mtd";
+    }
+    if (member->kind == MEMBER_CLASS && !is_cache_class(text)) {
+        return "is no class of the cache, such as executive_kpis or default";
+    }
+    return NULL;
+}
+
+static void read_text(const struct reading *reading, const struct member *member, const yaml_node_t *node,
+                      const char *text)
+{
+    const char *problem = problem_of(member, text);
+    if (problem) {
+        say(reading, node, member->key, problem);
+    } else if (*text_slot(reading->entry, member)) { /* channel and pattern share their place */
+        say(reading, node, member->key, "channel and pattern exclude each other; make two entries");
+    } else {
+        store_text(reading, member, text);
+        if (member->has_choice) {
+            memcpy(reading->entry + reading->form->choice_offset, &member->choice, sizeof member->choice);
+        }
+    }
+}
+
+static const struct member *member_find(const struct form *form, const char *key)
+{
+    for (size_t i = 0; i < form->member_count; i++) {
+        if (strcmp(form->members[i].key, key) == 0) {
+            return &form->members[i];
+        }
+    }
+    return NULL;
+}
+
+static void say_unknown_member(const struct reading *reading, const yaml_node_t *node, const char *key)
+{
+    struct nearest_word choice = {.word = key};
+    for (size_t i = 0; i < reading->form->member_count; i++) {
+        nearest_word_offer(&choice, reading->form->members[i].key);
+    }
+    char message[256];
+    (void)snprintf(message, sizeof message, "unknown member \"%.64s\"%s%s%s", key,
+                   choice.nearest ? " (did you mean \"" : "", choice.nearest ? choice.nearest : "",
+                   choice.nearest ? "\"?)" : "");
+    say(reading, node, NULL, message);
+}
+
+static void read_member(const struct reading *reading, const yaml_node_pair_t *pair, bool *is_given)
+{
+    const yaml_node_t *key_node = yaml_document_get_node(reading->walk->document, pair->key);
+    const yaml_node_t *node = yaml_document_get_node(reading->walk->document, pair->value);
+    const char *key = node_key(reading->walk, key_node);
+    const struct member *member = key ? member_find(reading->form, key) : NULL;
+    if (!key) {
+        return;
+    }
+    if (!member) {
+        say_unknown_member(reading, key_node, key);
+        return;
+    }
+    bool *is_again = &is_given[member - reading->form->members];
+    const char *text = node_text(node);
+    if (*is_again) {
+        say(reading, key_node, key, "is given twice");
+    } else if (!text) {
+        say(reading, node, key, "must be a single value");
+    } else if (node_is_cut(node)) {
+        say(reading, node, key, "contains control characters");
+    } else if (member->kind == MEMBER_WORD) {
+        read_word(reading, member, node, text);
+    } else {
+        read_text(reading, member, node, text);
+    }
+    *is_again = true;
+}
+
+/** The rest of an entry: what was not given, and what its members are to each other. */
+static void complete(const struct reading *reading, const yaml_node_t *node, const bool *is_given,
+                     const struct list *before)
+{
+    const struct form *form = reading->form;
+    for (size_t i = 0; i < form->member_count; i++) {
+        const struct member *member = &form->members[i];
+        if (!is_given[i] && member->is_required) {
+            say(reading, node, member->key, "is missing");
+        } else if (!is_given[i] && member->fallback) {
+            store_text(reading, member, member->fallback);
+        }
+    }
+    const char *problem = form->complete ? form->complete(reading->entry) : NULL;
+    if (problem && !form->members[0].is_required) { /* told above otherwise */
+        say(reading, node, NULL, problem);
+    }
+    for (size_t i = 0; form->is_double && i < before->count; i++) {
+        if (form->is_double(before->at + i * form->size, reading->entry)) {
+            say(reading, node, NULL, "is there already; give each one once");
+        }
+    }
+}
+
+static void read_entry(const struct reading *reading, const yaml_node_t *node, const struct list *before)
+{
+    enum { MEMBERS_MAX = 8 };
+    bool is_given[MEMBERS_MAX] = {false};
+    assert(reading->form->member_count <= MEMBERS_MAX);
+    if (node->type != YAML_MAPPING_NODE) {
+        say(reading, node, NULL, "must be a map");
+        return;
+    }
+    size_t findings = reading->walk->loading->report->count;
+    for (struct pairs pairs = node_pairs(node); pairs.at < pairs.end; pairs.at++) {
+        read_member(reading, pairs.at, is_given);
+    }
+    if (reading->walk->loading->report->count == findings) {
+        complete(reading, node, is_given, before);
+    }
+}
+
+void entries_read(const struct walk *walk, const struct option *option, const yaml_node_t *node,
+                  const struct origin *origin)
+{
+    const struct form *form = form_of(option);
+    if (node->type != YAML_SEQUENCE_NODE) {
+        loading_say(walk->loading, origin, option->name, "must be a list of maps, not %s", node_kind(node));
+        return;
+    }
+    const yaml_node_item_t *items = node->data.sequence.items.start;
+    size_t count = (size_t)(node->data.sequence.items.top - items);
+    if (count > ENTRIES_MAX) {
+        loading_say(walk->loading, origin, option->name, "has more than %d entries", ENTRIES_MAX);
+        return;
+    }
+    struct list list = {.at = calloc(count + 1, form->size)};
+    if (!list.at) {
+        loading_say_no_memory(walk->loading);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct reading reading = {
+            .walk = walk, .form = form, .number = i + 1, .entry = list.at + i * form->size};
+        read_entry(&reading, yaml_document_get_node(walk->document, items[i]), &list);
+        list.count++;
+    }
+    list_store(option, walk->loading->config, &list);
+}
+
+/* ---- the rest of their life ---- */
+
+/** "key: value" for each member that is set, the first after a dash. */
+static void print_entry(struct bytes *out, const struct form *form, const char *entry)
+{
+    const char *lead = "\n    - ";
+    for (size_t i = 0; i < form->member_count; i++) {
+        const struct member *member = &form->members[i];
+        bool is_word = member->kind == MEMBER_WORD;
+        const char *text = is_word ? member->words[word_at(entry, member->offset)] : text_at(entry, member);
+        if (text && is_member_of(form, member, entry)) {
+            bytes_append_format(out, "%s%s: ", lead, member->key);
+            bytes_append_json_string(out, text, strlen(text)); /* a JSON string is a YAML string */
+            lead = "\n      ";
+        }
+    }
+}
+
+void entries_print(struct bytes *out, const struct option *option, const struct config *config)
+{
+    const struct form *form = form_of(option);
+    struct list list = list_of(option, config);
+    if (list.count == 0) {
+        bytes_append_text(out, "[]");
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        print_entry(out, form, list.at + i * form->size);
+    }
+}
+
+void entries_print_example(struct bytes *out, const struct option *option)
+{
+    bytes_append_text(out, form_of(option)->example);
+}
+
+static bool same_entry(const struct form *form, const char *left, const char *right)
+{
+    if (form->has_choice && word_at(left, form->choice_offset) != word_at(right, form->choice_offset)) {
+        return false;
+    }
+    for (size_t i = 0; i < form->member_count; i++) {
+        const struct member *member = &form->members[i];
+        if (member->kind == MEMBER_WORD) {
+            if (word_at(left, member->offset) != word_at(right, member->offset)) {
+                return false;
+            }
+            continue;
+        }
+        const char *a = text_at(left, member);
+        const char *b = text_at(right, member);
+        if ((a == NULL) != (b == NULL) || (a && strcmp(a, b) != 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool entries_are_same(const struct option *option, const struct config *left, const struct config *right)
+{
+    const struct form *form = form_of(option);
+    struct list a = list_of(option, left);
+    struct list b = list_of(option, right);
+    bool is_same = a.count == b.count;
+    for (size_t i = 0; is_same && i < a.count; i++) {
+        is_same = same_entry(form, a.at + i * form->size, b.at + i * form->size);
+    }
+    return is_same;
+}
+
+/** A field, or a KPI of rows: then the message names the row. */
+static bool is_known(const struct catalog *catalog, const char *field)
+{
+    return catalog_kpi_of_field(catalog, field) || catalog_kpi(catalog, field, strlen(field));
+}
+
+static void check_list(const struct loading *loading, const struct form *form, const struct list *list,
+                       const struct catalog *catalog)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        for (size_t j = 0; j < form->member_count; j++) {
+            const struct member *member = &form->members[j];
+            const char *field =
+                member->kind == MEMBER_FIELD ? text_at(list->at + i * form->size, member) : NULL;
+            if (field && !is_known(catalog, field)) {
+                char place[96];
+                (void)snprintf(place, sizeof place, "%s: entry %zu: %s", form->option, i + 1, member->key);
+                say_unknown_field(loading, place, field, catalog);
+            }
+        }
+    }
+}
+
+void entries_check(const struct loading *loading, const struct catalog *catalog)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (config_options[i].kind == OPTION_ENTRIES) {
+            struct list list = list_of(&config_options[i], loading->config);
+            check_list(loading, form_of(&config_options[i]), &list, catalog);
+        }
+    }
+}
+
+void entries_finish(const struct option *option, struct config *config)
+{
+    const struct form *form = form_of(option);
+    struct list list = list_of(option, config);
+    for (size_t i = 0; i < list.count; i++) {
+        for (size_t j = 0; j < form->member_count; j++) {
+            const struct member *member = &form->members[j];
+            char *entry = list.at + i * form->size;
+            if (member->kind != MEMBER_WORD && is_member_of(form, member, entry)) {
+                free((void *)(uintptr_t)text_at(entry, member)); /* const for those who only read */
+            }
+        }
+    }
+    free(list.at);
+}
