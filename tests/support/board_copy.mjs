@@ -13,6 +13,7 @@ export class BoardCopy {
     constructor(id, rules) {
         this.id = id;
         this.rules = rules;
+        this.mayBeRebased = false; // the order may have lost its newest part: a snapshot may go back within the epoch
         this.fields = new Map(); // name -> value
         this.epoch = null;
         this.offset = -1;
@@ -28,6 +29,7 @@ export class BoardCopy {
     /** A copy that another connection goes on from. */
     clone() {
         const copy = new BoardCopy(this.id, this.rules);
+        copy.mayBeRebased = this.mayBeRebased;
         copy.fields = new Map(this.fields);
         Object.assign(copy, { epoch: this.epoch, offset: this.offset, nonce: this.nonce });
         return copy;
@@ -39,12 +41,13 @@ export class BoardCopy {
 
     takeSnapshot(message) {
         this.checkShape(message);
-        if (message.epoch === this.epoch && message.to < this.offset) {
+        const isSameHistory = message.epoch === this.epoch && !this.mayBeRebased;
+        if (isSameHistory && message.to < this.offset) {
             this.blame(`snapshot goes back from ${this.offset}`, message);
         }
         for (const [name, value] of Object.entries(message.set)) {
             this.checkValue(name, value, -1, message);
-            if (message.epoch === this.epoch) {
+            if (isSameHistory) {
                 this.checkRevision(name, value, message);
             }
         }

@@ -17,18 +17,18 @@ class Traveller {
         this.delays = []; // of updates: when what they tell was posted, and how long it took; flat, to spare the collector
         this.counts = {};
         this.violations = [];
-        this.newest = -Infinity; // value of the counter field
         this.moves = [];
     }
 
     async open(port, copy) {
-        const { board, members, wire = 'raw' } = this.options;
+        const { board, members, counter, wire = 'raw' } = this.options;
         const viewer = await WsViewer.open(port, { wire, keeps: false, copy });
+        viewer.newest = viewer.copy(board).fields.get(counter)?.v ?? -Infinity; // value of the counter field
         viewer.onMessage = (message) => this.take(viewer, message);
         viewer.onClosed = () => this.closed(viewer);
         const isThere = new Promise((resolve) => { viewer.isThere = resolve; });
         if (board) {
-            viewer.subscribe(board, { ...members, ...(copy ? { position: copy.position } : {}) });
+            viewer.subscribe(board, { ...members, ...(copy ? { position: viewer.copy(board).position } : {}) }); // `copy` may have moved on since
             await isThere;
         }
         return viewer;
@@ -58,10 +58,10 @@ class Traveller {
         const { counter, stamp } = this.options;
         const value = counter && message.set[counter]?.v;
         if (value !== undefined) {
-            if (value < this.newest) {
-                this.violations.push(`${counter} goes back from ${this.newest} to ${value}`);
+            if (value < viewer.newest) {
+                this.violations.push(`${counter} goes back from ${viewer.newest} to ${value}`);
             }
-            this.newest = value;
+            viewer.newest = value;
         }
         if (stamp && message.type === 'update') {
             const sent = Object.entries(message.set).filter(([name]) => name.startsWith(stamp)).map(([, { v }]) => v.sent);
@@ -101,7 +101,7 @@ class Traveller {
     report() {
         const copy = this.viewer?.copy(this.options.board);
         return {
-            counts: this.counts, violations: [...this.violations, ...(this.viewer?.everyViolation() ?? [])], newest: this.newest,
+            counts: this.counts, violations: [...this.violations, ...(this.viewer?.everyViolation() ?? [])], newest: this.viewer?.newest,
             moved: this.moved, moves: this.moves, code: this.code, isClosed: this.viewer?.isClosed, offset: copy?.offset, epoch: copy?.epoch,
         };
     }
@@ -130,6 +130,15 @@ const functions = {
         };
         await Promise.all(Array.from({ length: atOnce }, work));
     },
+
+    /** Everybody was cut off and resumes at `port`, all at once. */
+    comeBack: ({ port, ...range }) => Promise.all(chosen(range).map(async (traveller) => {
+        const old = traveller.viewer;
+        traveller.violations.push(...old.everyViolation().filter((text) => !/ECONNRESET/.test(text)));
+        traveller.left = old;
+        old.cut();
+        traveller.viewer = await traveller.open(port, old.copy(traveller.options.board));
+    })),
 
     pause: (range) => chosen(range).forEach(({ viewer }) => viewer.pause()),
     resume: (range) => chosen(range).forEach(({ viewer }) => viewer.resume()),

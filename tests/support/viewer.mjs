@@ -59,8 +59,8 @@ class Viewer {
     /** "This board is at this position": never behind what the viewer was sent, and the same history. */
     checkHeartbeat(message) {
         this.lastHeartbeat = message;
-        const { epoch, offset, nonce } = this.copy(message.board);
-        if (epoch === message.epoch && (message.to < offset || (message.to === offset && message.nonce !== nonce))) {
+        const { epoch, offset, nonce, mayBeRebased } = this.copy(message.board);
+        if (!mayBeRebased && epoch === message.epoch && (message.to < offset || (message.to === offset && message.nonce !== nonce))) {
             this.violations.push(`heartbeat of another history at ${epoch}.${offset}.${nonce}: ${JSON.stringify(message)}`);
         }
     }
