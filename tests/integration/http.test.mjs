@@ -133,6 +133,7 @@ test('what is not there is 404, what is not allowed 405 with Allow', async () =>
     assert.equal(get.headers.allow, 'POST');
     for (const method of ['PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
         assertProblem(await gateway.get('/metrics', { method }), 405, 'method_not_allowed', method);
+        assertProblem(await gateway.get('/nowhere', { method }), 404, 'not_found', method);
     }
 });
 
@@ -196,7 +197,7 @@ test('h2c is not spoken: the upgrade is ignored', async () => {
 test('health has its levels', async () => {
     const basic = (await gateway.get('/health')).json();
     assert.ok(['healthy', 'degraded'].includes(basic.status));
-    assert.deepEqual(Object.keys(basic), ['status']);
+    assert.deepEqual(Object.keys(basic).filter((key) => key !== 'reason'), ['status']);
     const detailed = (await gateway.get('/health?level=detailed')).json();
     assert.equal(detailed.durable, false);
     assert.equal(detailed.sources.http.up, true);
@@ -207,7 +208,7 @@ test('health has its levels', async () => {
     assert.ok(diagnostic.memory.resident_bytes > 1e6);
     assertProblem(await gateway.get('/health?level=everything'), 400, 'out_of_range');
     assert.deepEqual((await gateway.get('/health/live')).json(), { status: 'live' });
-    assert.deepEqual((await gateway.get('/health/ready')).json(), { status: 'ready' });
+    assert.equal((await gateway.get('/health/ready')).json().status, 'ready');
     const flow = (await gateway.get('/api/v1/data-flow/health')).json();
     assert.ok(flow.not_fresh.some(({ kpi, state }) => kpi === 'test.other' && state === 'nodata'), JSON.stringify(flow));
 });

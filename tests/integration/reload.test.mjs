@@ -97,6 +97,43 @@ test('the log level is taken over, what needs a restart is named', async () => {
     gateway.signal('SIGHUP');
     await until('the warning', () => gateway.records().some((record) => /fanout\.flush_ms/.test(JSON.stringify(record))));
     assert.deepEqual([...new Set(gateway.logged('option not reloaded').map(({ finding }) => finding.split(': ')[1]))], ['fanout.flush_ms']);
+    assert.ok(gateway.logged('option not reloaded').every(({ level }) => level === 'warn'));
 });
 
 test('the gateway stops cleanly', () => gateway.stop());
+
+test('definitions that lack what the mappings in force name are refused whole', async () => {
+    gateway = await startGateway({
+        ingest: { mappings: { crm: { amount: 'test.money', words: 'test.words' } } },
+        redis: { host: '127.0.0.1', port: 1, channels: [{ channel: 'counts', kpi: 'test.count' }] },
+    });
+    const catalog = await catalogOf();
+    const without = (...ids) => ({
+        kpiList: kpis.filter(({ id }) => !ids.includes(id)),
+        boardList: { alpha: boards.alpha.filter((id) => !ids.includes(id)), beta: ['test.other'] },
+    });
+    const refused = 'definitions refused, the ones before stay';
+    writeDefinitions(gateway.definitions, without('test.money', 'test.count'));
+    await reload(refused);
+    await until('both findings', () => gateway.logged(refused).length === 2);
+    assert.match(gateway.logged(refused)[0].finding, /ingest\.mappings\.crm\.amount: no KPI has the field "test\.money"/);
+    assert.match(gateway.logged(refused)[1].finding, /redis\.channels: entry 1: kpi: no KPI has the field "test\.count"/);
+    assert.equal(await catalogOf(), catalog);
+    assert.equal(await gateway.metric('gw_reload_failures_total'), 1);
+    const mapped = await post(gateway.port, { source_name: 'crm', data: { amount: '12.50' } });
+    assert.equal(mapped.json().items[0].result, 'accepted', mapped.text);
+    writeDefinitions(gateway.definitions, without('test.level'));
+    await reload('definitions reloaded');
+    assert.notEqual(await catalogOf(), catalog);
+    await gateway.stop();
+});
+
+test('what a gateway is warned about at its start is a line of its log', async () => {
+    gateway = await startGateway({ viewer: { key: 'short' } }, { ready: '/health/live' });
+    const warnings = gateway.logged('configuration warning');
+    assert.equal(warnings.length, 1);
+    assert.equal(warnings[0].level, 'warn');
+    assert.match(warnings[0].finding, /gateway\.yaml:\d+:\d+: viewer\.key: is shorter than 16 characters$/);
+    assert.deepEqual(gateway.log.split('\n').filter((line) => line && !line.startsWith('{')), []);
+    await gateway.stop();
+});
