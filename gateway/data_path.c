@@ -78,6 +78,8 @@ static bool build_journals(struct data_path *path, struct loop *loop, struct met
     options.prefix = config->redis.prefix;
     options.max_boards = MAX_BOARDS;
     options.max_fields = (size_t)config->limits.fields_per_board * 2; /* those not swept yet count as well */
+    /* Not an option: only tests/faults/failover.test.mjs sets it, to show what nonces are for. */
+    options.check_nonce = !getenv("SOPHIA_GATEWAY_IGNORE_NONCES");
     path->redis_journal = redis_journal_create(loop, metrics, host, &options);
     return path->redis_journal != NULL;
 }

@@ -1,5 +1,7 @@
 /*
- * Start:  loop, metrics -> hub, pipeline, journal -> listener and its routes -> sources -> accept.
+ * Start:  loop, metrics -> hub, pipeline, data path -> listener and its routes -> sources -> accept, once a shared
+ *         journal has brought its boards, or START_WAIT_MS have passed: who comes back with a position must
+ *         not be told of a board that is still empty.
  * Drain:  not ready, listening socket closed, viewers told when to move -> stragglers closed -> loop stopped.
  * Stop:   sources -> journals (what is outstanding is answered) -> listener (closes what is left) -> transports ->
  *         pipeline -> data path -> hub -> loop.
@@ -38,6 +40,8 @@
 enum {
     MAX_BOARDS = 1024,
     MAX_KPIS = 8192,
+    START_WAIT_MS = 2000,
+    START_LOOK_MS = 5,
     DRAIN_LOOK_MS = 50,       /* how often a drain looks whether everybody has left */
     DRAIN_STRAGGLER_MS = 500, /* after the window, for those whose turn was at its very end */
     HELLO_TIMEOUT_MS = 10000, /* PROTOCOL.md, "WebSocket" */
@@ -64,6 +68,9 @@ struct gateway {
     struct history_reader *history; /* NULL: memory is all there is */
     struct health health;
     struct loop_signal *on_term, *on_int, *on_hup;
+    struct loop_timer *door_timer;
+    uint64_t started_ms;
+    bool has_failed; /* the port could not be bound */
     struct loop_timer *drain_timer;
     uint64_t drain_began_ms;
     bool has_closed_stragglers;
@@ -138,6 +145,10 @@ static void on_stop_signal(void *context)
         loop_stop(gateway->loop);
         return;
     }
+    if (!gateway->health.is_listening) {
+        loop_stop(gateway->loop);
+        return;
+    }
     const struct config_drain *drain = &gateway->config->drain;
     log_info("draining", LOG_INT("viewers", hub_viewer_count(gateway->hub)),
              LOG_INT("window_ms", drain->window_ms));
@@ -157,6 +168,46 @@ static void on_reload_signal(void *context)
     bool is_done = reload_options(gateway->config);
     if (!reload_definitions(gateway->config, gateway->definitions_dir, gateway->pipeline) || !is_done) {
         metric_add(gateway->reload_failures, 1);
+    }
+}
+
+/* ---- opening the door ---- */
+
+/* What the sources say of their own doors is theirs to say. */
+static void warn_about_door(const struct gateway *gateway)
+{
+    if (worker_number() <= 1 && !access_viewer_needs_token(gateway->access) &&
+        !listener_is_loopback(gateway->listener)) {
+        log_warn("no viewer key is configured: whoever reaches this address may read every board");
+    }
+}
+
+static void open_door(struct gateway *gateway)
+{
+    if (listener_start(gateway->listener) != RESULT_OK) {
+        gateway->has_failed = true;
+        loop_stop(gateway->loop);
+        return;
+    }
+    gateway->health.is_listening = true;
+    warn_about_door(gateway);
+    log_info(worker_number() == 0 ? "listening" : "worker listening",
+             LOG_TEXT("host", gateway->config->listen.host),
+             LOG_INT("port", listener_port(gateway->listener)), LOG_TEXT("node", gateway->node),
+             LOG_TEXT("version", GATEWAY_VERSION),
+             LOG_TEXT("catalog", catalog_hash(pipeline_catalog(gateway->pipeline))));
+    worker_say_listening();
+}
+
+/* A shared journal that cannot be reached is no reason to stay away: it comes up degraded. */
+static void on_door_look(void *context)
+{
+    struct gateway *gateway = context;
+    bool is_ready = pipeline_generation(gateway->pipeline) != 0;
+    if (is_ready || clock_monotonic_ms() - gateway->started_ms >= START_WAIT_MS) {
+        open_door(gateway);
+    } else {
+        loop_timer_arm(gateway->door_timer, START_LOOK_MS);
     }
 }
 
@@ -309,7 +360,9 @@ static bool build_signals(struct gateway *gateway)
     gateway->on_int = loop_signal_create(gateway->loop, SIGINT, on_stop_signal, gateway);
     gateway->on_hup = loop_signal_create(gateway->loop, SIGHUP, on_reload_signal, gateway);
     gateway->drain_timer = loop_timer_create(gateway->loop, on_drain_look, gateway);
-    return gateway->on_term && gateway->on_int && gateway->on_hup && gateway->drain_timer;
+    gateway->door_timer = loop_timer_create(gateway->loop, on_door_look, gateway);
+    return gateway->on_term && gateway->on_int && gateway->on_hup && gateway->drain_timer &&
+           gateway->door_timer;
 }
 
 static void name_node(struct gateway *gateway)
@@ -358,31 +411,16 @@ struct gateway *gateway_create(struct config *config, struct catalog *catalog, c
 
 /* ---- running ---- */
 
-/* What the sources say of their own doors is theirs to say. */
-static void warn_about_door(const struct gateway *gateway)
-{
-    if (worker_number() <= 1 && !access_viewer_needs_token(gateway->access) &&
-        !listener_is_loopback(gateway->listener)) {
-        log_warn("no viewer key is configured: whoever reaches this address may read every board");
-    }
-}
-
 bool gateway_run(struct gateway *gateway)
 {
-    if (!source_set_start(gateway->sources) || listener_start(gateway->listener) != RESULT_OK) {
+    if (!source_set_start(gateway->sources)) {
         return false;
     }
-    gateway->health.is_listening = true;
-    warn_about_door(gateway);
-    log_info(worker_number() == 0 ? "listening" : "worker listening",
-             LOG_TEXT("host", gateway->config->listen.host),
-             LOG_INT("port", listener_port(gateway->listener)), LOG_TEXT("node", gateway->node),
-             LOG_TEXT("version", GATEWAY_VERSION),
-             LOG_TEXT("catalog", catalog_hash(pipeline_catalog(gateway->pipeline))));
-    worker_say_listening();
+    gateway->started_ms = clock_monotonic_ms();
+    loop_timer_arm(gateway->door_timer, 0);
     loop_run(gateway->loop);
     log_info("stopping");
-    return true;
+    return !gateway->has_failed;
 }
 
 void gateway_destroy(struct gateway *gateway)
@@ -409,6 +447,7 @@ void gateway_destroy(struct gateway *gateway)
     hub_destroy(gateway->hub);
     loop_timer_destroy(gateway->hub_timer);
     loop_timer_destroy(gateway->drain_timer);
+    loop_timer_destroy(gateway->door_timer);
     loop_signal_destroy(gateway->on_term);
     loop_signal_destroy(gateway->on_int);
     loop_signal_destroy(gateway->on_hup);

@@ -40,7 +40,7 @@ struct change {
     bool has_as_of;
     int64_t as_of_ms; /* Unix milliseconds, the source's clock */
     bool has_version;
-    uint64_t version; /* decides order; without it arrival order decides */
+    uint64_t version;       /* decides order; without it arrival order decides */
     bool is_version_hidden; /* it orders readings, not values: not told to viewers; never decoded */
     enum value_state state;
     char reason[REASON_MAX_BYTES + 1];

@@ -84,9 +84,10 @@ void redis_link_take_push(struct redis_link *link, const struct redisReply *repl
         link->pinged_at_ms = 0; /* PONG of a server that holds no subscription of ours yet */
     } else if (redis_reply_type(reply) == REDIS_ERROR) {
         char reason[REDIS_REASON_BYTES];
-        (void)snprintf(reason, sizeof reason,
-                       "redis at %s refused a subscription: %.200s (an ACL must allow the channels, e.g. &*)",
-                       link->where, redis_reply_text(reply, NULL));
+        const char *said = redis_reply_text(reply, NULL);
+        (void)snprintf(reason, sizeof reason, "redis at %s refused a subscription: %.200s%s", link->where,
+                       said,
+                       strncmp(said, "NOPERM", 6) == 0 ? " (an ACL must allow the channels, e.g. &*)" : "");
         redis_link_drop(link, reason);
     } else if (word == NULL) {
         redis_link_drop(link,
