@@ -48,14 +48,16 @@ struct pg_link_events {
 };
 
 struct pg_query {
-    const char *sql; /* one statement; must live until the query was sent, so use string literals or owned text */
+    const char
+        *sql; /* one statement; must live until the query was sent, so use string literals or owned text */
     size_t param_count;
     const char *const *params; /* text form, NULL = null; copied */
 };
 
 /** Why a query gave no result. */
 struct pg_failure {
-    enum result result;  /* UNAVAILABLE: connection, time-out, shutdown, resources (classes 08, 53, 57, 58, 40); FORBIDDEN: 42501, 28; UNKNOWN_TYPE: a missing object (42P01, 42703, 42883, 3F000); MALFORMED: the rest */
+    enum result
+        result; /* UNAVAILABLE: connection, time-out, shutdown, resources (classes 08, 53, 57, 58, 40); FORBIDDEN: 42501, 28; UNKNOWN_TYPE: a missing object (42P01, 42703, 42883, 3F000); MALFORMED: the rest */
     char sqlstate[6];    /* "" when there is none */
     const char *message; /* first line, one line */
 };

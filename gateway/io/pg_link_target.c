@@ -108,9 +108,10 @@ bool pg_target_init(struct pg_target *target, const char *conninfo, size_t attem
         is_good = pick_host(target, attempt) && is_port(target->port) && !strchr(target->host, '@');
     }
     if (!is_good) {
-        (void)snprintf(reason, PG_REASON_MAX_BYTES,
-                       "postgres.url is not a connection string: write postgres://user:password@host:port/database, "
-                       "special characters of the password as %%XX");
+        (void)snprintf(
+            reason, PG_REASON_MAX_BYTES,
+            "postgres.url is not a connection string: write postgres://user:password@host:port/database, "
+            "special characters of the password as %%XX");
         pg_target_finish(target);
     }
     return is_good;
@@ -238,20 +239,23 @@ static const struct remedy by_sqlstate[] = {
     {"28P01", "wrong password", "correct postgres.url or postgres.url_file"},
     {"28000", NULL, "create the role, or add a line for it to pg_hba.conf and reload the server"},
     {"3D000", "no such database", "create it, or correct postgres.url"},
-    {"53300", "too many connections", "raise max_connections or the role's limit, or lower postgres.pool_size"},
+    {"53300", "too many connections",
+     "raise max_connections or the role's limit, or lower postgres.pool_size"},
     {"57P03", "not accepting connections yet (starting, stopping or recovering)", "retrying"},
     {"42501", "may not connect to this database", "grant connect on the database to this role"},
 };
 
 static const struct remedy by_text[] = {
     {"Connection refused", "connection refused", "is PostgreSQL running and listening there?"},
-    {"No such file or directory", "no server on this socket", "is PostgreSQL running, and is this its directory?"},
+    {"No such file or directory", "no server on this socket",
+     "is PostgreSQL running, and is this its directory?"},
     {"no password supplied", "a password is needed", "add it to postgres.url or postgres.url_file"},
     {"timeout expired", "connecting took too long", "is a firewall dropping packets?"},
     {"Connection timed out", "connecting took too long", "is a firewall dropping packets?"},
     {"No route to host", "no route to host", "check the network and postgres.url"},
     {"Network is unreachable", "network is unreachable", "check the network and postgres.url"},
-    {"does not support SSL", "the server does not offer TLS", "switch it on, or relax sslmode in postgres.url"},
+    {"does not support SSL", "the server does not offer TLS",
+     "switch it on, or relax sslmode in postgres.url"},
     {"certificate", "TLS failed", "check sslmode, sslrootcert and the server's certificate"},
 };
 

@@ -18,7 +18,7 @@ enum { PG_REASON_MAX_BYTES = 240 };
 struct pg_target {
     PQconninfoOption *options; /* owned; what was given, over the environment's defaults */
     char host[256];            /* picked; a directory or "" for a unix socket */
-    char address[64]; /* of the host, when the string has it (hostaddr) */
+    char address[64];          /* of the host, when the string has it (hostaddr) */
     char port[6];
     bool needs_lookup; /* host is a name: connect with its address */
 };

@@ -22,7 +22,8 @@ struct pg_pool_options {
 };
 
 /** Metrics: gw_pool_use (0..1), gw_pool_waiting, gw_pool_refused_total{reason}, gw_pg_query_seconds. NULL when memory ran out. */
-struct pg_pool *pg_pool_create(struct loop *loop, struct metrics *metrics, const struct pg_pool_options *options);
+struct pg_pool *pg_pool_create(struct loop *loop, struct metrics *metrics,
+                               const struct pg_pool_options *options);
 void pg_pool_start(struct pg_pool *pool);
 void pg_pool_destroy(struct pg_pool *pool);
 bool pg_pool_is_up(const struct pg_pool *pool);
@@ -32,7 +33,7 @@ const struct breaker *pg_pool_breaker(const struct pg_pool *pool);
 double pg_pool_use(const struct pg_pool *pool);
 
 /** Result: UNAVAILABLE (no connection, or the breaker is open), FULL, NO_MEMORY; on_result is then not called. */
-MUST_CHECK enum result pg_pool_query(struct pg_pool *pool, const struct pg_query *query, pg_result_fn *on_result,
-                                     void *context);
+MUST_CHECK enum result pg_pool_query(struct pg_pool *pool, const struct pg_query *query,
+                                     pg_result_fn *on_result, void *context);
 
 #endif

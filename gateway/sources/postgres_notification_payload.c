@@ -35,7 +35,8 @@ static enum result read_key(const json_t *member, struct notification_payload *p
         return RESULT_MISSING_FIELD;
     }
     if (json_is_integer(member)) {
-        (void)snprintf(payload->key, sizeof payload->key, "%" JSON_INTEGER_FORMAT, json_integer_value(member));
+        (void)snprintf(payload->key, sizeof payload->key, "%" JSON_INTEGER_FORMAT,
+                       json_integer_value(member));
         return RESULT_OK;
     }
     return copy_text(member, payload->key, sizeof payload->key);
@@ -66,7 +67,8 @@ enum result payload_decode(const char *text, struct notification_payload *out_pa
         return RESULT_MALFORMED;
     }
     const json_t *relation = json_object_get(root, "relation");
-    enum result result = relation ? copy_text(relation, payload.relation, sizeof payload.relation) : RESULT_OK;
+    enum result result =
+        relation ? copy_text(relation, payload.relation, sizeof payload.relation) : RESULT_OK;
     result = result == RESULT_OK ? read_key(json_object_get(root, "key"), &payload) : result;
     result = result == RESULT_OK ? read_revision(json_object_get(root, "revision"), &payload) : result;
     if (result == RESULT_OK) {
@@ -121,8 +123,9 @@ static json_t *pack_columns(const struct pg_result *result, uint64_t *version)
         if (strcmp(name, "version") == 0 && text) {
             *version = strtoull(text, NULL, 10);
         }
-        json_t *column = text ? json_pack("[s,I,s%]", name, (json_int_t)pg_column_type(result, i), text, length)
-                              : json_pack("[s,I,n]", name, (json_int_t)pg_column_type(result, i));
+        json_t *column =
+            text ? json_pack("[s,I,s%]", name, (json_int_t)pg_column_type(result, i), text, length)
+                 : json_pack("[s,I,n]", name, (json_int_t)pg_column_type(result, i));
         if (json_array_append_new(columns, column) != 0) {
             json_decref(columns);
             return NULL;
@@ -140,7 +143,8 @@ struct cache_value *row_pack(const struct pg_result *result, uint64_t version, i
         return NULL;
     }
     json_t *columns = pack_columns(result, &version);
-    json_auto_t *root = columns ? json_pack("{s:I,s:o}", "order", (json_int_t)order, "columns", columns) : NULL;
+    json_auto_t *root =
+        columns ? json_pack("{s:I,s:o}", "order", (json_int_t)order, "columns", columns) : NULL;
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     struct cache_value *value = text ? cache_value_create(text, strlen(text), version, now_ms) : NULL;
     free(text);
@@ -151,8 +155,7 @@ static size_t unpack_columns(const json_t *columns, struct postgres_cell *cells)
 {
     size_t count = 0, i;
     json_t *column;
-    json_array_foreach(columns, i, column)
-    {
+    json_array_foreach(columns, i, column) {
         const json_t *text = json_array_get(column, 2);
         const char *name = json_string_value(json_array_get(column, 0));
         if (name && count < MAX_COLUMNS) {

@@ -20,17 +20,25 @@
 enum {
     MAX_ENTRIES = 10000,
     MAX_READING = 16,
-    MAX_TRIES = 3,         /* of a read that fails; the next notification or reconnect begins anew */
+    MAX_TRIES = 3, /* of a read that fails; the next notification or reconnect begins anew */
     RETRY_MS = 1000,
     COMPLAIN_EVERY_MS = 10000, /* one line of log per kind of trouble */
 };
 
 /* The first row of a query beside the snapshot it was read with; one row of nulls when there is none. */
-#define ROW_SQL                                                                                           \
-    "select pg_catalog.pg_current_snapshot()::text as sophia_snapshot, q.* from (select 1) as one "       \
+#define ROW_SQL                                                                                     \
+    "select pg_catalog.pg_current_snapshot()::text as sophia_snapshot, q.* from (select 1) as one " \
     "left join (select true as sophia_row, r.* from (\n%s\n) as r limit 1) as q on true"
 
-enum heard { HEARD_USED, HEARD_MALFORMED, HEARD_OVERSIZE, HEARD_UNKNOWN, HEARD_REFUSED, HEARD_FAILED, HEARD_COUNT };
+enum heard {
+    HEARD_USED,
+    HEARD_MALFORMED,
+    HEARD_OVERSIZE,
+    HEARD_UNKNOWN,
+    HEARD_REFUSED,
+    HEARD_FAILED,
+    HEARD_COUNT
+};
 
 enum entry_state { ENTRY_IDLE, ENTRY_QUEUED, ENTRY_READING };
 
@@ -83,8 +91,8 @@ static void note(struct postgres_notifications *n, enum heard what, const char *
     uint64_t since_ms = now_ms - n->complained_at_ms[what];
     if (what != HEARD_USED && (n->complained_at_ms[what] == 0 || since_ms >= COMPLAIN_EVERY_MS)) {
         n->complained_at_ms[what] = now_ms;
-        log_warn("postgres notification of no use", LOG_TEXT("kind", heard_names[what]), LOG_TEXT("of", object),
-                 LOG_TEXT("reason", why));
+        log_warn("postgres notification of no use", LOG_TEXT("kind", heard_names[what]),
+                 LOG_TEXT("of", object), LOG_TEXT("reason", why));
     }
 }
 
@@ -239,7 +247,8 @@ static void forget(struct entry *entry)
     enum result result = cache_forget(entry->owner->options.cache, entry->cache_key, &was_held);
     entry->was_forgotten = true;
     if (result != RESULT_OK) {
-        note(entry->owner, HEARD_FAILED, entry->cache_key, result_name(result)); /* it may be as old as its class allows */
+        note(entry->owner, HEARD_FAILED, entry->cache_key,
+             result_name(result)); /* it may be as old as its class allows */
     }
 }
 
@@ -288,7 +297,8 @@ static void on_row(void *context, const struct pg_result *result, const struct p
     } else {
         int mark = pg_column(result, "sophia_row");
         bool is_there = pg_row_count(result) > 0 && mark >= 0 && pg_text(result, 0, (size_t)mark, NULL);
-        value = is_there ? row_pack(result, load->revision, load->notifications->options.now().wall_ms) : NULL;
+        value =
+            is_there ? row_pack(result, load->revision, load->notifications->options.now().wall_ms) : NULL;
         outcome = is_there && !value ? RESULT_NO_MEMORY : RESULT_OK;
     }
     struct postgres_notifications *n = load->notifications;
@@ -325,7 +335,9 @@ static void on_loaded(void *context, enum result result, struct cache_value *val
 {
     struct entry *entry = context;
     const struct cache_answer answer = {
-        .status = result != RESULT_OK ? CACHE_FAILED : value ? CACHE_FRESH : CACHE_NOTHING,
+        .status = result != RESULT_OK ? CACHE_FAILED
+                  : value             ? CACHE_FRESH
+                                      : CACHE_NOTHING,
         .result = result,
         .value = value,
         .tier = "l3",
@@ -375,8 +387,7 @@ static void on_due(void *context)
 
 static void forget_oldest(struct postgres_notifications *n)
 {
-    LIST_EACH(node, &n->by_age)
-    {
+    LIST_EACH(node, &n->by_age) {
         struct entry *entry = LIST_ITEM(node, struct entry, by_age);
         if (entry->state == ENTRY_IDLE) {
             (void)map_remove(&n->entries, entry->cache_key, strlen(entry->cache_key));
@@ -523,8 +534,7 @@ void postgres_notifications_read_again(struct postgres_notifications *n)
             (void)pipeline_each_field(n->options.pipeline, mapping->field, remember_shown, &shown);
         }
     }
-    LIST_EACH(node, &n->by_age)
-    {
+    LIST_EACH(node, &n->by_age) {
         struct entry *entry = LIST_ITEM(node, struct entry, by_age);
         entry->revision = 0; /* so that the cache is not believed */
         enqueue(entry);
@@ -559,8 +569,9 @@ static void register_metrics(struct postgres_notifications *n)
     for (size_t i = 0; i < HEARD_COUNT; i++) {
         char labels[32];
         (void)snprintf(labels, sizeof labels, "result=\"%s\"", heard_names[i]);
-        n->heard[i] = metrics_counter(n->options.metrics, "gw_pg_notifications_total", labels,
-                                      "Notifications of mapped channels, and reads they caused, by what became of them.");
+        n->heard[i] = metrics_counter(
+            n->options.metrics, "gw_pg_notifications_total", labels,
+            "Notifications of mapped channels, and reads they caused, by what became of them.");
     }
     n->keys = metrics_gauge(n->options.metrics, "gw_pg_notification_keys", NULL,
                             "Keys that were named and are read again when notifications may have been lost.");
@@ -579,7 +590,8 @@ static bool build_statements(struct postgres_notifications *n)
     return n->statements != NULL;
 }
 
-struct postgres_notifications *postgres_notifications_create(const struct postgres_notifications_options *options)
+struct postgres_notifications *postgres_notifications_create(
+    const struct postgres_notifications_options *options)
 {
     struct postgres_notifications *n = calloc(1, sizeof *n);
     if (!n) {
@@ -611,8 +623,7 @@ static void free_when_idle(struct postgres_notifications *n)
     if (!n->is_destroyed || n->reading > 0 || n->loads > 0) {
         return;
     }
-    LIST_EACH_SAFE(node, &n->by_age)
-    {
+    LIST_EACH_SAFE(node, &n->by_age) {
         free(LIST_ITEM(node, struct entry, by_age));
     }
     for (size_t i = 0; n->statements && i < n->options.mapping_count; i++) {
@@ -630,8 +641,7 @@ void postgres_notifications_destroy(struct postgres_notifications *n)
     }
     n->is_stopped = true;
     n->is_destroyed = true;
-    LIST_EACH(node, &n->flights)
-    {
+    LIST_EACH(node, &n->flights) {
         LIST_ITEM(node, struct flight, node)->notifications = NULL;
     }
     loop_timer_destroy(n->timer);

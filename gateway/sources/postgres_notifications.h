@@ -38,7 +38,8 @@ struct postgres_notifications_options {
 };
 
 /** Metrics: gw_pg_notifications_total{result}, gw_pg_notification_keys. NULL when memory ran out. */
-struct postgres_notifications *postgres_notifications_create(const struct postgres_notifications_options *options);
+struct postgres_notifications *postgres_notifications_create(
+    const struct postgres_notifications_options *options);
 /** As postgres_rollups_set_active(): inactive, it remembers what is named but reads and tells nothing. Becoming active reads. */
 void postgres_notifications_set_active(struct postgres_notifications *notifications, bool is_active,
                                        const char *lineage);

@@ -22,7 +22,8 @@ enum {
     PURGE_EVERY_MS = 60000,
     MAX_QUEUED = 64,
     CHANNEL_MAX = 63,
-    STATEMENT_TIMEOUT_MAX_MS = 4000, /* what these links ask takes milliseconds; a frozen path is given up on after 6 s */
+    STATEMENT_TIMEOUT_MAX_MS =
+        4000, /* what these links ask takes milliseconds; a frozen path is given up on after 6 s */
 };
 
 struct postgres_source {
@@ -154,10 +155,10 @@ static void on_heartbeat_sent(void *context, const struct pg_result *result, con
 static void send_heartbeat(struct postgres_source *pg)
 {
     const char *const parameters[] = {pg->self};
-    const struct pg_query query = {
-        .sql = "select pg_notify($1, '')", .param_count = 1, .params = parameters};
+    const struct pg_query query = {.sql = "select pg_notify($1, '')", .param_count = 1, .params = parameters};
     pg->is_heartbeat_sent = pg_link_query(pg->listener, &query, on_heartbeat_sent, pg) == RESULT_OK;
-    loop_timer_arm(pg->heartbeat, pg->is_heartbeat_sent ? POSTGRES_HEARTBEAT_ANSWER_MS : pg->options.heartbeat_ms);
+    loop_timer_arm(pg->heartbeat,
+                   pg->is_heartbeat_sent ? POSTGRES_HEARTBEAT_ANSWER_MS : pg->options.heartbeat_ms);
 }
 
 static void on_heartbeat_due(void *context)
@@ -168,7 +169,9 @@ static void on_heartbeat_due(void *context)
     }
     if (pg->is_heartbeat_sent) {
         metric_add(pg->heartbeats_lost, 1);
-        pg_link_reject(pg->listener, "a notification to ourselves did not come back (cut off, frozen, or a pooler in between)");
+        pg_link_reject(
+            pg->listener,
+            "a notification to ourselves did not come back (cut off, frozen, or a pooler in between)");
         return;
     }
     send_heartbeat(pg);
@@ -375,7 +378,8 @@ static bool build_listens(struct postgres_source *pg)
     pg->listens = calloc(options->mapping_count + 1, sizeof *pg->listens);
     size_t count = 0;
     for (size_t i = 0; pg->listens && i < options->mapping_count; i++) {
-        if (!is_named_before(options, i) && !(pg->listens[count++] = listen_statement(options->mappings[i].channel))) {
+        if (!is_named_before(options, i) &&
+            !(pg->listens[count++] = listen_statement(options->mappings[i].channel))) {
             return false;
         }
     }

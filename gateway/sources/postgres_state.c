@@ -28,11 +28,12 @@
 
 enum {
     LINEAGE_SIZE = 96,
-    SUBMISSION_ITEMS = 500,     /* a transaction that does not fit any more begins the next submission */
-    MAX_FIELDS = 1 << 20,       /* known from one full read */
-    MAX_COMPLAINTS = 1000,      /* fields that were logged */
-    PROBLEM_RETRY_MS = 1000,    /* the table is missing, or may not be read */
-    RESTART_RETRY_MS = 1000,    /* boards do not stay in the order we started: somebody else reads another server */
+    SUBMISSION_ITEMS = 500,  /* a transaction that does not fit any more begins the next submission */
+    MAX_FIELDS = 1 << 20,    /* known from one full read */
+    MAX_COMPLAINTS = 1000,   /* fields that were logged */
+    PROBLEM_RETRY_MS = 1000, /* the table is missing, or may not be read */
+    RESTART_RETRY_MS =
+        1000, /* boards do not stay in the order we started: somebody else reads another server */
     READ_EXPIRES_MS = 120000,   /* notes of changed relations are kept for 5 minutes */
     HORIZON_STALLED_MS = 60000, /* no transaction number came free for so long */
     HORIZON_WINDOW = 50000,     /* or so many have been given out meanwhile */
@@ -40,7 +41,15 @@ enum {
 
 enum phase { PHASE_IDLE, PHASE_IDENTIFYING, PHASE_READING, PHASE_SUBMITTING, PHASE_RESTARTING };
 
-enum row_result { ROW_APPLIED, ROW_REPEATED, ROW_REFUSED, ROW_UNKNOWN, ROW_FOREIGN, ROW_REMOVED, ROW_RESULT_COUNT };
+enum row_result {
+    ROW_APPLIED,
+    ROW_REPEATED,
+    ROW_REFUSED,
+    ROW_UNKNOWN,
+    ROW_FOREIGN,
+    ROW_REMOVED,
+    ROW_RESULT_COUNT
+};
 
 /* A full read, page by page. */
 struct full_read {
@@ -48,7 +57,7 @@ struct full_read {
     uint64_t version;
     uint64_t generation;
     char after[FIELD_MAX_BYTES + 1];
-    struct map seen; /* fields of the table; the value is the state itself */
+    struct map seen;    /* fields of the table; the value is the state itself */
     bool is_incomplete; /* seen lacks some */
     bool is_last_page;
     bool is_broken; /* the link went: the next page could be another server's */
@@ -77,14 +86,14 @@ struct postgres_state {
     bool is_woken; /* while something was under way */
     bool is_full;  /* the read under way is a page of a full one */
     bool wants_full;
-    bool wants_restart; /* somebody else was told OTHER_LINEAGE */
-    bool is_fallback;     /* the lineage is only the server's start */
+    bool wants_restart;          /* somebody else was told OTHER_LINEAGE */
+    bool is_fallback;            /* the lineage is only the server's start */
     char lineage[LINEAGE_SIZE];  /* of the link; "" not known */
     char followed[LINEAGE_SIZE]; /* of the last full read */
-    char *snapshot;       /* owned; of the last read, NULL: none */
-    uint64_t generation;  /* of the pipeline at the last full read */
-    uint64_t read_at_ms;  /* last complete read */
-    uint64_t woken_at_us; /* 0: not by a notification */
+    char *snapshot;              /* owned; of the last read, NULL: none */
+    uint64_t generation;         /* of the pipeline at the last full read */
+    uint64_t read_at_ms;         /* last complete read */
+    uint64_t woken_at_us;        /* 0: not by a notification */
     uint32_t wait_ms;
     uint32_t restarts; /* in a row */
     struct full_read full;
@@ -157,12 +166,13 @@ static void tell_failure(struct postgres_state *state, const struct pg_failure *
     const char *table = state->options.table;
     switch (failure->result) {
     case RESULT_UNKNOWN_TYPE:
-        (void)snprintf(problem, sizeof problem, "%.60s cannot be read, run deploy/sql/install.sql: %.120s", table,
-                       failure->message);
+        (void)snprintf(problem, sizeof problem, "%.60s cannot be read, run deploy/sql/install.sql: %.120s",
+                       table, failure->message);
         break;
     case RESULT_FORBIDDEN:
-        (void)snprintf(problem, sizeof problem, "%.60s may not be read, grant sophia_gateway to the role: %.120s",
-                       table, failure->message);
+        (void)snprintf(problem, sizeof problem,
+                       "%.60s may not be read, grant sophia_gateway to the role: %.120s", table,
+                       failure->message);
         break;
     default:
         (void)snprintf(problem, sizeof problem, "%.60s cannot be read: %.150s", table, failure->message);
@@ -178,13 +188,15 @@ static void watch_horizon(struct postgres_state *state, const char *snapshot)
         return;
     }
     if (lowest != horizon->lowest || lowest == next) {
-        *horizon = (struct horizon){.lowest = lowest, .since_ms = now_ms(state), .is_stalled = horizon->is_stalled};
+        *horizon =
+            (struct horizon){.lowest = lowest, .since_ms = now_ms(state), .is_stalled = horizon->is_stalled};
     }
     uint64_t age_ms = now_ms(state) - horizon->since_ms;
     bool is_stalled = age_ms > HORIZON_STALLED_MS || next - lowest > HORIZON_WINDOW;
     if (is_stalled && !horizon->is_stalled) {
-        log_warn("pg_horizon_stalled: a transaction stays open and reads get wider; select * from sophia.doctor",
-                 LOG_INT("age_ms", age_ms), LOG_INT("transactions", next - lowest));
+        log_warn(
+            "pg_horizon_stalled: a transaction stays open and reads get wider; select * from sophia.doctor",
+            LOG_INT("age_ms", age_ms), LOG_INT("transactions", next - lowest));
     }
     horizon->is_stalled = is_stalled;
     metric_set(state->horizon_age, (double)age_ms / 1000);
@@ -256,7 +268,8 @@ static void submit(struct postgres_state *state, struct batch *batch, bool is_re
     flight->batch = batch;
     flight->is_removal = is_removal;
     list_append(&state->flights, &flight->node);
-    pipeline_submit_from(state->options.pipeline, state->lineage, batch->items, batch->count, on_submitted, flight);
+    pipeline_submit_from(state->options.pipeline, state->lineage, batch->items, batch->count, on_submitted,
+                         flight);
 }
 
 /* Rows on their way into submissions; those of one transaction stay together where they fit. */
@@ -313,7 +326,8 @@ static const struct kpi *kpi_of_row(struct postgres_state *state, const char *fi
     }
     if (strcmp(kpi->source_kind, "pg") != 0 || kpi->source_query) {
         metric_add(state->rows[ROW_FOREIGN], 1);
-        complain(state, field, kpi->source_query ? "its KPI is read by a query" : "its KPI has another source");
+        complain(state, field,
+                 kpi->source_query ? "its KPI is read by a query" : "its KPI has another source");
         return NULL;
     }
     return kpi;
@@ -368,7 +382,8 @@ static void find_suspects(struct postgres_state *state)
         struct search search = {.state = state, .kpi = kpi};
         if (strcmp(kpi->source_kind, "pg") == 0 && !kpi->source_query &&
             state->options.owns(state->options.context, kpi)) {
-            (void)pipeline_each_field(state->options.pipeline, kpi->id, suspect, &search); /* no board: nothing */
+            (void)pipeline_each_field(state->options.pipeline, kpi->id, suspect,
+                                      &search); /* no board: nothing */
         }
     }
 }
@@ -385,7 +400,8 @@ static void remove_field(struct postgres_state *state, struct batch *batch, cons
     change->is_delete = kpi_has_rows(kpi);
     if (!change->is_delete) {
         change->state = VALUE_NO_DATA;
-        (void)snprintf(change->reason, sizeof change->reason, "its row is gone from %.80s", state->options.table);
+        (void)snprintf(change->reason, sizeof change->reason, "its row is gone from %.80s",
+                       state->options.table);
     }
 }
 
@@ -481,7 +497,8 @@ static void begin_full(struct postgres_state *state)
     ask(state, state->sql.page, "");
 }
 
-static void see(struct full_read *full, const struct pg_result *result, size_t row, struct postgres_state *state)
+static void see(struct full_read *full, const struct pg_result *result, size_t row,
+                struct postgres_state *state)
 {
     const char *field = state_row_field(result, row);
     bool is_there = !state_row_is_deleted(result, row) || !strchr(field, '#');
@@ -514,8 +531,8 @@ static bool keeps(void *context, const char *field)
 {
     const struct postgres_state *state = ((const struct restart *)context)->state;
     const struct kpi *kpi = catalog_kpi_of_field(pipeline_catalog(state->options.pipeline), field);
-    bool is_row_of_ours = kpi && kpi_has_rows(kpi) && !kpi->source_query &&
-                          state->options.owns(state->options.context, kpi);
+    bool is_row_of_ours =
+        kpi && kpi_has_rows(kpi) && !kpi->source_query && state->options.owns(state->options.context, kpi);
     return !is_row_of_ours || state->full.is_incomplete || map_get(&state->full.seen, field, strlen(field));
 }
 
@@ -547,7 +564,8 @@ static void restart_boards(struct postgres_state *state)
     state->restart = restart;
     state->phase = PHASE_RESTARTING;
     state->restarts++;
-    log_warn("the database's history is another one, boards start afresh", LOG_TEXT("lineage", state->lineage),
+    log_warn("the database's history is another one, boards start afresh",
+             LOG_TEXT("lineage", state->lineage),
              LOG_TEXT("before", *state->followed ? state->followed : NULL));
     (void)snprintf(restart->lineage, sizeof restart->lineage, "%s", state->lineage);
     pipeline_restart_source(state->options.pipeline, "pg", state->lineage, keeps, on_restarted, restart);
@@ -709,7 +727,8 @@ static void on_identity(void *context, const struct pg_result *result, const str
 
 static void identify(struct postgres_state *state)
 {
-    const struct pg_query query = {.sql = state->is_fallback ? state_lineage_fallback_sql : state_lineage_sql};
+    const struct pg_query query = {.sql =
+                                       state->is_fallback ? state_lineage_fallback_sql : state_lineage_sql};
     state->phase = PHASE_IDENTIFYING;
     if (pg_link_query(state->link, &query, on_identity, state) != RESULT_OK) {
         step_after(state, PROBLEM_RETRY_MS);
@@ -784,8 +803,8 @@ void postgres_state_link_down(struct postgres_state *state)
 static void register_metrics(struct postgres_state *state, struct metrics *metrics)
 {
     static const char *const rows[ROW_RESULT_COUNT] = {
-        [ROW_APPLIED] = "result=\"applied\"", [ROW_REPEATED] = "result=\"repeated\"",
-        [ROW_REFUSED] = "result=\"refused\"", [ROW_UNKNOWN] = "result=\"unknown_field\"",
+        [ROW_APPLIED] = "result=\"applied\"",      [ROW_REPEATED] = "result=\"repeated\"",
+        [ROW_REFUSED] = "result=\"refused\"",      [ROW_UNKNOWN] = "result=\"unknown_field\"",
         [ROW_FOREIGN] = "result=\"other_source\"", [ROW_REMOVED] = "result=\"removed\"",
     };
     static const char polls[] = "Reads of the state table: of what is new, and pages of everything.";
@@ -843,8 +862,7 @@ void postgres_state_destroy(struct postgres_state *state)
         return;
     }
     assert(!state->link || state->is_stopped); /* else an answer could still come */
-    LIST_EACH(node, &state->flights)
-    {
+    LIST_EACH(node, &state->flights) {
         LIST_ITEM(node, struct flight, node)->state = NULL;
     }
     if (state->restart) {

@@ -12,47 +12,56 @@
 
 enum { OID_TEXT = 25, MAX_CELLS = 16 };
 
-const char state_lineage_sql[] =
-    "select (select system_identifier from pg_control_system()) || '/' || "
-    "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '/' || "
-    "(select oid from pg_database where datname = current_database())";
+const char state_lineage_sql[] = "select (select system_identifier from pg_control_system()) || '/' || "
+                                 "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '/' || "
+                                 "(select oid from pg_database where datname = current_database())";
 
 const char state_lineage_fallback_sql[] =
     "select 'started/' || (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint || '/' || "
     "(select oid from pg_database where datname = current_database())";
 
 /* Columns behind these are members of the change, by name. */
-enum { COLUMN_KIND, COLUMN_CHG, COLUMN_SNAPSHOT, COLUMN_DRAWN, COLUMN_FIELD, COLUMN_DELETED, COLUMN_VER, COLUMN_AS_OF };
+enum {
+    COLUMN_KIND,
+    COLUMN_CHG,
+    COLUMN_SNAPSHOT,
+    COLUMN_DRAWN,
+    COLUMN_FIELD,
+    COLUMN_DELETED,
+    COLUMN_VER,
+    COLUMN_AS_OF
+};
 
-#define HEADER                                                                                         \
-    "select 0 as kind, null::xid8 as chg, pg_current_snapshot()::text as snapshot, "                   \
-    "(select last_value from %s_version) as drawn, null::text as field, null::boolean as deleted, "    \
-    "null::bigint as ver, null::timestamptz as as_of, null::jsonb as value, null::numeric as num, "    \
-    "null::numeric as den, null::numeric as target, null::numeric as base, null::jsonb as points, "    \
+#define HEADER                                                                                      \
+    "select 0 as kind, null::xid8 as chg, pg_current_snapshot()::text as snapshot, "                \
+    "(select last_value from %s_version) as drawn, null::text as field, null::boolean as deleted, " \
+    "null::bigint as ver, null::timestamptz as as_of, null::jsonb as value, null::numeric as num, " \
+    "null::numeric as den, null::numeric as target, null::numeric as base, null::jsonb as points, " \
     "null::text as state, null::text as reason"
-#define VALUES                                                                                             \
+#define VALUES                                                                                               \
     "select 2, k.chg, null::text, null::bigint, k.field, k.deleted, k.ver, k.as_of, k.value, k.num, k.den, " \
     "k.target, k.base, k.points, k.state, k.reason from %s k "
 /* The members of a value that this row does not have. */
 #define NO_MEMBERS                                                                                       \
     "null::jsonb, null::numeric, null::numeric, null::numeric, null::numeric, null::jsonb, null::text, " \
     "null::text"
-#define PAGE_SQL HEADER " union all (" VALUES "where k.field > $1::text order by k.field limit %d) order by 1, 5"
+#define PAGE_SQL \
+    HEADER " union all (" VALUES "where k.field > $1::text order by k.field limit %d) order by 1, 5"
 
 /* A stamp that is not before this snapshot's end is another cluster's: only a full read sees such a row. */
-#define IS_NEW(table)                                                                              \
-    table ".chg >= pg_snapshot_xmin($1::pg_snapshot) and " table                                   \
-          ".chg < pg_snapshot_xmax(pg_current_snapshot()) and not pg_visible_in_snapshot(" table   \
+#define IS_NEW(table)                                                                            \
+    table ".chg >= pg_snapshot_xmin($1::pg_snapshot) and " table                                 \
+          ".chg < pg_snapshot_xmax(pg_current_snapshot()) and not pg_visible_in_snapshot(" table \
           ".chg, $1::pg_snapshot)"
-#define RELATIONS                                                                                  \
-    "select distinct 1, null::xid8, null::text, null::bigint, r.relation, null::boolean, "         \
+#define RELATIONS                                                                          \
+    "select distinct 1, null::xid8, null::text, null::bigint, r.relation, null::boolean, " \
     "null::bigint, null::timestamptz, " NO_MEMBERS " from sophia.relation_change r where " IS_NEW("r")
-#define DELETIONS                                                                                  \
-    "select 2, g.chg, null::text, null::bigint, g.field, true, g.ver, g.as_of, " NO_MEMBERS        \
+#define DELETIONS                                                                           \
+    "select 2, g.chg, null::text, null::bigint, g.field, true, g.ver, g.as_of, " NO_MEMBERS \
     " from %s_gone g where " IS_NEW("g") " order by g.chg limit %d"
-#define NEWS_SQL                                                                                   \
-    HEADER " union all (" RELATIONS ") union all (" DELETIONS ") union all (" VALUES "where " IS_NEW( \
-        "k") " order by k.chg, k.ver limit %d) order by 1, 2, 7"
+#define NEWS_SQL                                                                     \
+    HEADER " union all (" RELATIONS ") union all (" DELETIONS ") union all (" VALUES \
+           "where " IS_NEW("k") " order by k.chg, k.ver limit %d) order by 1, 2, 7"
 
 bool state_sql_init(struct state_sql *sql, const char *table)
 {
@@ -113,7 +122,8 @@ uint64_t state_header_version(const struct pg_result *result)
 
 static struct postgres_cell cell_at(const struct pg_result *result, size_t row, size_t column)
 {
-    struct postgres_cell cell = {.name = pg_column_name(result, column), .type = pg_column_type(result, column)};
+    struct postgres_cell cell = {.name = pg_column_name(result, column),
+                                 .type = pg_column_type(result, column)};
     cell.text = pg_text(result, row, column, &cell.length);
     return cell;
 }

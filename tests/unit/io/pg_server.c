@@ -103,8 +103,8 @@ static int psql(const struct pg_server_process *server, const char *sql)
 {
     char port[8];
     (void)snprintf(port, sizeof port, "%u", server->port);
-    const char *const arguments[] = {"psql", "-X", "-q",       "-h", server->directory, "-p", port, "-U", "postgres",
-                                     "-d",   "postgres", "-v", "ON_ERROR_STOP=1",       "-c", sql,  NULL};
+    const char *const arguments[] = {"psql",     "-X", "-q",       "-h", server->directory, "-p", port, "-U",
+                                     "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", sql,  NULL};
     return run("/", arguments);
 }
 
@@ -143,8 +143,9 @@ void pg_server_start(struct pg_server_process *server)
     assert_non_null(mkdtemp(server->directory));
     const struct passwd *user = getuid() == 0 ? getpwnam("postgres") : NULL;
     assert_true(!user || chown(server->directory, user->pw_uid, user->pw_gid) == 0);
-    const char *const arguments[] = {program("initdb", path), "-D", "data", "-U", "postgres", "-A", "trust",
-                                     "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", NULL};
+    const char *const arguments[] = {
+        program("initdb", path), "-D", "data", "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8",
+        "--locale=C.UTF-8",      NULL};
     assert_int_equal(run(server->directory, arguments), 0);
     (void)snprintf(settings, sizeof settings,
                    "port = %u\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '%s'\nfsync = off\n"

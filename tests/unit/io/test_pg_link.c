@@ -99,11 +99,10 @@ static int start_server(void **state)
 {
     (void)state;
     pg_server_start(&shared_process);
-    pg_server_sql(&shared_process,
-                  "create role member login password '" SECRET "';"
-                  "create role outsider login password '" SECRET "';"
-                  "create role crowded login password '" SECRET "' connection limit 0;"
-                  "create table locked_away(a int);");
+    pg_server_sql(&shared_process, "create role member login password '" SECRET "';"
+                                   "create role outsider login password '" SECRET "';"
+                                   "create role crowded login password '" SECRET "' connection limit 0;"
+                                   "create table locked_away(a int);");
     return 0;
 }
 
@@ -240,8 +239,9 @@ static void test_a_query_with_parameters_is_answered(void **state)
     struct fixture *f = *state;
     link_up(f);
     const char *const params[] = {"42", "it's \"ö\"", NULL};
-    const struct pg_query query = {
-        .sql = "select $1::int as \"Number\", $2::text as words, $3::date as day", .param_count = 3, .params = params};
+    const struct pg_query query = {.sql = "select $1::int as \"Number\", $2::text as words, $3::date as day",
+                                   .param_count = 3,
+                                   .params = params};
     assert_int_equal(pg_link_query(f->link, &query, on_columns, f), RESULT_OK);
     assert_int_equal(f->answers, 0); /* not before the call has returned */
     assert_true(turn_until(f, &f->answers, 1, 2000));
@@ -311,9 +311,10 @@ static void test_every_session_is_set_up(void **state)
 {
     struct fixture *f = *state;
     link_up(f);
-    ask(f, "select concat_ws('|', current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout'), "
-           "current_setting('TimeZone'), current_setting('client_encoding'), current_setting('application_name'), "
-           "timestamptz '2026-11-21 10:00+01')");
+    ask(f,
+        "select concat_ws('|', current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout'), "
+        "current_setting('TimeZone'), current_setting('client_encoding'), current_setting('application_name'), "
+        "timestamptz '2026-11-21 10:00+01')");
     assert_true(turn_until(f, &f->answers, 1, 2000));
     assert_string_equal(f->text, "400ms|400ms|UTC|UTF8|sophia-gateway/test|2026-11-21 09:00:00+00");
 }
@@ -383,7 +384,8 @@ static void test_a_session_ended_by_the_server_comes_back(void **state)
 {
     struct fixture *f = *state;
     link_up(f);
-    pg_server_sql(&f->process, "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'member'");
+    pg_server_sql(&f->process,
+                  "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'member'");
     assert_true(turn_until(f, &f->downs, 1, 2000));
     assert_non_null(strstr(f->reason, "terminating connection"));
     assert_true(turn_until(f, &f->ups, 2, 2000));
@@ -476,16 +478,19 @@ static void test_refused(void **state)
 static void test_wrong_password(void **state)
 {
     struct fixture *f = *state;
-    (void)snprintf(f->conninfo, sizeof f->conninfo, "host=127.0.0.1 port=%u user=member password=not" SECRET " dbname=postgres",
+    (void)snprintf(f->conninfo, sizeof f->conninfo,
+                   "host=127.0.0.1 port=%u user=member password=not" SECRET " dbname=postgres",
                    f->process.port);
     link_create(f);
-    assert_down_with(f, (const char *[]){"wrong password", "member@127.0.0.1", "/postgres", "postgres.url_file", NULL});
+    assert_down_with(
+        f, (const char *[]){"wrong password", "member@127.0.0.1", "/postgres", "postgres.url_file", NULL});
 }
 
 static void test_password_missing(void **state)
 {
     struct fixture *f = *state;
-    (void)snprintf(f->conninfo, sizeof f->conninfo, "postgres://member@127.0.0.1:%u/postgres", f->process.port);
+    (void)snprintf(f->conninfo, sizeof f->conninfo, "postgres://member@127.0.0.1:%u/postgres",
+                   f->process.port);
     link_create(f);
     assert_down_with(f, (const char *[]){"password is needed", "member@127.0.0.1", "postgres.url", NULL});
 }
@@ -522,7 +527,8 @@ static void test_host_not_found(void **state)
 static void test_unescaped_password_is_not_repeated(void **state)
 {
     struct fixture *f = *state;
-    static const char *const urls[] = {"postgres://member:a/" SECRET "@127.0.0.1/db", "postgres://member:a@" SECRET "@127.0.0.1/db",
+    static const char *const urls[] = {"postgres://member:a/" SECRET "@127.0.0.1/db",
+                                       "postgres://member:a@" SECRET "@127.0.0.1/db",
                                        "host=127.0.0.1 password=a " SECRET};
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
         (void)snprintf(f->conninfo, sizeof f->conninfo, "%s", urls[i]);
@@ -547,7 +553,8 @@ static void test_a_standby_is_refused(void **state)
 static void test_hosts_take_turns(void **state)
 {
     struct fixture *f = *state;
-    (void)snprintf(f->conninfo, sizeof f->conninfo, "host=127.0.0.1,127.0.0.1 port=1,%u user=member password=" SECRET " dbname=postgres",
+    (void)snprintf(f->conninfo, sizeof f->conninfo,
+                   "host=127.0.0.1,127.0.0.1 port=1,%u user=member password=" SECRET " dbname=postgres",
                    f->process.port);
     link_create(f);
     assert_true(turn_until(f, &f->ups, 1, 3000));
@@ -558,7 +565,8 @@ static void test_hosts_take_turns(void **state)
 static void test_names_are_looked_up(void **state)
 {
     struct fixture *f = *state;
-    (void)snprintf(f->conninfo, sizeof f->conninfo, "postgres://member:" SECRET "@localhost:%u/postgres", f->process.port);
+    (void)snprintf(f->conninfo, sizeof f->conninfo, "postgres://member:" SECRET "@localhost:%u/postgres",
+                   f->process.port);
     link_create(f);
     assert_true(turn_until(f, &f->ups, 1, 3000));
 }
@@ -566,15 +574,16 @@ static void test_names_are_looked_up(void **state)
 static void test_a_unix_socket_will_do(void **state)
 {
     struct fixture *f = *state;
-    (void)snprintf(f->conninfo, sizeof f->conninfo, "host=%s port=%u user=postgres dbname=postgres", f->process.directory,
-                   f->process.port);
+    (void)snprintf(f->conninfo, sizeof f->conninfo, "host=%s port=%u user=postgres dbname=postgres",
+                   f->process.directory, f->process.port);
     link_create(f);
     assert_true(turn_until(f, &f->ups, 1, 3000));
 }
 
 static void link_to_fake(struct fixture *f, const struct fake_pg *fake)
 {
-    (void)snprintf(f->conninfo, sizeof f->conninfo, "postgres://member:" SECRET "@127.0.0.1:%u/db?sslmode=disable", fake->port);
+    (void)snprintf(f->conninfo, sizeof f->conninfo,
+                   "postgres://member:" SECRET "@127.0.0.1:%u/db?sslmode=disable", fake->port);
     link_create(f);
 }
 
@@ -587,7 +596,8 @@ static void test_an_old_server_is_refused(void **state)
     struct fake_pg fake;
     fake_pg_start(&fake, hello, sizeof hello - 1);
     link_to_fake(f, &fake);
-    assert_down_with(f, (const char *[]){"PostgreSQL 12 is too old", "13 or newer", "member@127.0.0.1", NULL});
+    assert_down_with(f,
+                     (const char *[]){"PostgreSQL 12 is too old", "13 or newer", "member@127.0.0.1", NULL});
     pg_link_destroy(f->link);
     f->link = NULL;
     fake_pg_stop(&fake);
@@ -629,7 +639,8 @@ static void test_a_down_server_is_one_line_in_the_log(void **state)
 static void test_memory_may_run_out_at_any_allocation(void **state)
 {
     struct fixture *f = *state;
-    f->server = (struct pg_server){.conninfo = "postgres://member@127.0.0.1:1/db", .connect_timeout_ms = 1000};
+    f->server =
+        (struct pg_server){.conninfo = "postgres://member@127.0.0.1:1/db", .connect_timeout_ms = 1000};
     const struct pg_link_options options = {.name = "test", .server = &f->server, .max_queued = 3};
     const struct pg_link_events events = {.context = f, .on_up = on_up, .on_down = on_down};
     bool failed = true;

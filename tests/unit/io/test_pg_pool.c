@@ -57,7 +57,8 @@ static int start(void **state)
     f->tick = loop_timer_create(f->loop, on_tick, f);
     assert_non_null(f->tick);
     loop_timer_arm(f->tick, 0);
-    (void)snprintf(f->conninfo, sizeof f->conninfo, "postgres://postgres@127.0.0.1:%u/postgres", process.port);
+    (void)snprintf(f->conninfo, sizeof f->conninfo, "postgres://postgres@127.0.0.1:%u/postgres",
+                   process.port);
     f->server = (struct pg_server){
         .conninfo = f->conninfo,
         .connect_timeout_ms = 2000,
@@ -173,7 +174,8 @@ static void test_parameters_of_a_waiting_query_are_kept(void **state)
     assert_int_equal(ask(f, "select pg_sleep(0.05)"), RESULT_OK);
     char text[] = "kept";
     const char *const params[] = {text, NULL};
-    const struct pg_query query = {.sql = "select $1::text || coalesce($2::text, '!')", .param_count = 2, .params = params};
+    const struct pg_query query = {
+        .sql = "select $1::text || coalesce($2::text, '!')", .param_count = 2, .params = params};
     assert_int_equal(pg_pool_query(f->pool, &query, on_result, f), RESULT_OK);
     memset(text, 'x', sizeof text - 1);
     assert_true(turn_until(f, &f->answers, 2));
