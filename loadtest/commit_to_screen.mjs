@@ -2,7 +2,7 @@
  * From COMMIT, or PUBLISH, to the viewers: a private PostgreSQL and Redis, one gateway, many viewers, one writer at a
  * fixed rate. Times count from before the statement is sent until a viewer has the frame, for every value and every viewer.
  *
- *     node loadtest/commit_to_screen.mjs [--viewers 1000] [--rate 100] [--seconds 10] [--build build]
+ *     node loadtest/commit_to_screen.mjs [--viewers 1000] [--rate 100] [--seconds 10] [--build build] [--only redis]
  *
  * Three ways, one after the other in the same gateway: with the doorbell, with NOTIFY suppressed (poll only), by Redis.
  * Ends with status 1 when a 99th percentile is above its limit. What else runs on the machine counts in full.
@@ -20,7 +20,7 @@ import { atRate, until } from '../tests/support/waiting.mjs';
 const { values } = parseArgs({
     options: {
         viewers: { type: 'string', default: '1000' }, rate: { type: 'string', default: '100' },
-        seconds: { type: 'string', default: '10' }, build: { type: 'string', default: 'build' },
+        seconds: { type: 'string', default: '10' }, build: { type: 'string', default: 'build' }, only: { type: 'string', default: '' },
     },
 });
 const [viewers, rate, seconds] = [values.viewers, values.rate, values.seconds].map(Number);
@@ -84,7 +84,7 @@ try {
         ['redis', 10, 'load.r', publish],
     ];
     console.log(`${viewers} viewers, ${rate} changes/s for ${seconds} s, times in ms`);
-    for (const [name, limit, prefix, write] of ways) {
+    for (const [name, limit, prefix, write] of ways.filter(([name]) => name.startsWith(values.only))) {
         const { values: count, frames, p50_ms: p50, p95_ms: p95, p99_ms: p99, max_ms: max, cpuMs } = await measure(gateway, prefix, write);
         const isMissing = count < viewers * rate * seconds * 0.5;
         console.log(`${name.padEnd(10)} p50 ${p50}  p95 ${p95}  p99 ${p99}  max ${max}  limit ${limit}  receipts ${count}  ` +

@@ -194,10 +194,15 @@ static void listen_until(int poll, struct viewer *viewers, struct tally *tally, 
                          uint64_t end_us, size_t ready)
 {
     struct epoll_event events[EVENTS];
+    /* Real viewers are elsewhere: being woken for every frame would be paid by the gateway. Adds up to a millisecond. */
+    const struct timespec rest = {.tv_nsec = 1000000};
     while (wall_us() < end_us && tally->ready < ready) {
         int count = epoll_wait(poll, events, EVENTS, 20);
         for (int i = 0; i < count; i++) {
             viewer_read(&viewers[events[i].data.u32], tally, subscribe);
+        }
+        if (count < EVENTS) {
+            nanosleep(&rest, NULL);
         }
     }
 }

@@ -23,7 +23,7 @@ class Traveller {
     async open(port, copy) {
         const { board, members, counter, wire = 'raw' } = this.options;
         const viewer = await WsViewer.open(port, { wire, keeps: false, copy });
-        viewer.newest = viewer.copy(board).fields.get(counter)?.v ?? -Infinity; // value of the counter field
+        viewer.newest = viewer.copies.get(board)?.fields.get(counter)?.v ?? -Infinity; // value of the counter field
         viewer.onMessage = (message) => this.take(viewer, message);
         viewer.onClosed = () => this.closed(viewer);
         const isThere = new Promise((resolve) => { viewer.isThere = resolve; });
