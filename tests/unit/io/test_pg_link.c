@@ -529,7 +529,7 @@ static void test_unescaped_password_is_not_repeated(void **state)
     struct fixture *f = *state;
     static const char *const urls[] = {"postgres://member:a/" SECRET "@127.0.0.1/db",
                                        "postgres://member:a@" SECRET "@127.0.0.1/db",
-                                       "host=127.0.0.1 password=a " SECRET};
+                                       ("host=127.0.0.1 password=a " SECRET)};
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
         (void)snprintf(f->conninfo, sizeof f->conninfo, "%s", urls[i]);
         f->downs = 0;
