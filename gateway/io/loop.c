@@ -23,6 +23,7 @@ struct loop {
         no_wait; /* active while something is deferred: there is a next turn, and its poll does not sleep */
     struct loop_deferred *first;
     struct loop_deferred *last;
+    bool is_finishing; /* no new watches: see loop_finish_closing() */
 };
 
 struct loop_timer {
@@ -118,12 +119,19 @@ static void look_for_closing(uv_handle_t *handle, void *out_found)
     }
 }
 
+/*
+ * Timers of whoever is still there fire here too. What they open must not be watched: libwebsockets closes
+ * descriptors before their handles are gone, a new one gets the same number, and libuv, which keeps one entry per
+ * number, aborts the process when epoll does not know what it believes to be there.
+ */
 void loop_finish_closing(struct loop *loop)
 {
+    loop->is_finishing = true;
     for (;;) {
         bool is_closing = false;
         uv_walk(&loop->uv, look_for_closing, &is_closing);
         if (!is_closing) {
+            loop->is_finishing = false;
             return;
         }
         (void)uv_run(&loop->uv, UV_RUN_NOWAIT); /* says whether handles are left */
@@ -311,7 +319,7 @@ static void on_poll(uv_poll_t *handle, int status, int uv_events)
 struct loop_watch *loop_watch_create(struct loop *loop, int fd, int events, loop_watch_fn *on_event,
                                      void *context)
 {
-    struct loop_watch *watch = calloc(1, sizeof *watch);
+    struct loop_watch *watch = loop->is_finishing ? NULL : calloc(1, sizeof *watch);
     if (watch == NULL) {
         return NULL;
     }

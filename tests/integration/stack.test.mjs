@@ -21,7 +21,7 @@ function builtInRules() {
 }
 
 /** The temporary directories that these processes work in. */
-const directoriesOf = (pids) => [...new Set(pids.map((pid) => fs.readlinkSync(`/proc/${pid}/cwd`)))].filter((name) => name.startsWith(os.tmpdir()));
+const directoriesOf = (pids) => [...new Set(pids.map((pid) => fs.readlinkSync(`/proc/${pid}/cwd`)))].filter((name) => name.startsWith(os.tmpdir()) && !root.startsWith(name));
 
 function startStack() {
     const child = spawn(process.execPath, [path.join(root, 'loadtest/stack.mjs'), '--port', '0'], { stdio: ['ignore', 'pipe', 'pipe'] });
