@@ -69,8 +69,8 @@ export class Gateway {
             child.on('exit', (code, signal) => {
                 this.exited = { code, signal, at: Date.now() };
                 running.delete(this);
-                resolve(this.exited);
             });
+            child.on('close', () => resolve(this.exited)); // when its last words are in the log
         });
         child.stderr.setEncoding('utf8');
         child.stderr.on('data', (text) => { this.log += text; });

@@ -1,21 +1,23 @@
 /*
  * What the triggers cost those who write: 32 writers, one row per transaction, every commit flushed, each flush taking 2 ms
  * (commit_delay). Prints transactions per second without triggers, with ours, and with a NOTIFY per statement.
+ *
+ *     node loadtest/writers.mjs [--seconds 3]
+ *
+ * Of up to six rounds the best of each case counts, because others use the machine too. Ends with status 1 when ours keeps
+ * less than 80 % of the throughput.
  */
-import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { after, test } from 'node:test';
-import { promisify } from 'node:util';
-import { startPostgres } from '../support/postgres.mjs';
-import { destroyServers } from '../support/private_server.mjs';
-import { installSchema } from '../support/sophia_schema.mjs';
-
-after(destroyServers);
+import { parseArgs, promisify } from 'node:util';
+import { startPostgres } from '../tests/support/postgres.mjs';
+import { destroyServers } from '../tests/support/private_server.mjs';
+import { installSchema } from '../tests/support/sophia_schema.mjs';
 
 const run = promisify(execFile);
-const seconds = Number(process.env.SOPHIA_GATEWAY_BENCH_SECONDS ?? 3);
+const { values } = parseArgs({ options: { seconds: { type: 'string', default: '3' } } });
+const seconds = Number(values.seconds);
 const versions = fs.readdirSync('/usr/lib/postgresql').sort((a, b) => Number(b) - Number(a));
 const pgbench = versions.map((version) => path.join('/usr/lib/postgresql', version, 'bin/pgbench')).find((file) => fs.existsSync(file));
 
@@ -55,34 +57,27 @@ async function measure(postgres, script) {
     return Number(stdout.match(/tps = ([\d.]+)/)[1]);
 }
 
-test('writers are not taxed: at least 80 % of the throughput without triggers', { skip: pgbench ? false : 'no pgbench' }, async () => {
-    const postgres = await startPostgres({
-        settings: { fsync: 'on', full_page_writes: 'on', commit_delay: 2000, commit_siblings: 0, shared_buffers: '128MB', max_wal_size: '1GB' },
-    });
-    await installSchema(postgres);
-    await postgres.sql(setUp);
-    const listener = postgres.session(); // somebody hears the doorbell, as in operation
-    await listener.sql('listen sophia_doorbell; listen loud');
-    const best = Object.fromEntries(Object.keys(cases).map((name) => [name, 0]));
-    const share = (name, base) => best[name] / best[base];
-    const isGood = () => Math.min(share('state table, ours', 'state table, no triggers'),
-        share('other table, sophia.note_change()', 'other table, no triggers')) >= 0.8;
-    for (let round = 0; round < 2 || (round < 6 && !isGood()); round++) { // the best of each: others use this machine too
-        for (const [name, script] of Object.entries(cases)) {
-            best[name] = Math.max(best[name], await measure(postgres, script));
-        }
-    }
-    const rung = Number(await postgres.sql('select count(*) from sophia.relation_change'));
-    Object.entries(best).forEach(([name, tps]) => console.log(`# ${name.padEnd(36)} ${tps.toFixed(0).padStart(6)} tps`));
-    const updates = share('state table, updates, ours', 'state table, updates, no triggers');
-    const state = share('state table, ours', 'state table, no triggers');
-    const other = share('other table, sophia.note_change()', 'other table, no triggers');
-    const naive = share('other table, NOTIFY per statement', 'other table, no triggers');
-    console.log(`# state table ${(100 * state).toFixed(0)} %, its updates ${(100 * updates).toFixed(0)} %, other table ${(100 * other).toFixed(0)} %, NOTIFY per statement ${(100 * naive).toFixed(1)} %`);
-    assert.ok(rung > 0);
-    assert.ok(updates >= 0.5, `updates keep ${(100 * updates).toFixed(0)} %`); // with an index on what changes, they are not HOT any more
-    assert.ok(state >= 0.8, `the state table keeps ${(100 * state).toFixed(0)} %`);
-    assert.ok(other >= 0.8, `sophia.note_change() keeps ${(100 * other).toFixed(0)} %`);
-    assert.ok(naive < 0.5, 'the cure would not be needed');
-    await postgres.destroy();
+const postgres = await startPostgres({
+    settings: { fsync: 'on', full_page_writes: 'on', commit_delay: 2000, commit_siblings: 0, shared_buffers: '128MB', max_wal_size: '1GB' },
 });
+await installSchema(postgres);
+await postgres.sql(setUp);
+const listener = postgres.session(); // somebody hears the doorbell, as in operation
+await listener.sql('listen sophia_doorbell; listen loud');
+const best = Object.fromEntries(Object.keys(cases).map((name) => [name, 0]));
+const share = (name, base) => best[name] / best[base];
+const isGood = () => Math.min(share('state table, ours', 'state table, no triggers'),
+    share('other table, sophia.note_change()', 'other table, no triggers')) >= 0.8;
+for (let round = 0; round < 2 || (round < 6 && !isGood()); round++) { // the best of each: others use this machine too
+    for (const [name, script] of Object.entries(cases)) {
+        best[name] = Math.max(best[name], await measure(postgres, script));
+    }
+}
+Object.entries(best).forEach(([name, tps]) => console.log(`${name.padEnd(36)} ${tps.toFixed(0).padStart(6)} tps`));
+const updates = share('state table, updates, ours', 'state table, updates, no triggers');
+const state = share('state table, ours', 'state table, no triggers');
+const other = share('other table, sophia.note_change()', 'other table, no triggers');
+const naive = share('other table, NOTIFY per statement', 'other table, no triggers');
+console.log(`state table ${(100 * state).toFixed(0)} %, its updates ${(100 * updates).toFixed(0)} %, other table ${(100 * other).toFixed(0)} %, NOTIFY per statement ${(100 * naive).toFixed(1)} %`);
+await destroyServers();
+process.exitCode = Math.min(state, other) >= 0.8 ? 0 : 1;
