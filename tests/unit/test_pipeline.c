@@ -151,20 +151,6 @@ static void submit(struct fixture *f, const char *array, const char *expected)
     assert_string_equal(outcomes, expected);
 }
 
-static struct board *board_of(struct fixture *f, const char *id)
-{
-    struct topic *topic = hub_topic(f->loop.hub, id);
-    assert_non_null(topic);
-    return topic_board(topic);
-}
-
-static const char *value_of(struct fixture *f, const char *board, const char *field)
-{
-    size_t length = 0;
-    const char *text = board_value(board_of(f, board), field, strlen(field), &length);
-    return text ? text : "(none)";
-}
-
 static struct board_copy *join(struct fixture *f, struct fake_viewer *fake, const char *board)
 {
     fake_viewer_open(fake, f->loop.hub, WIRE_WS);
@@ -195,8 +181,9 @@ static void test_each_item_has_its_own_outcome_and_refusals_hide_nothing(void **
                                                                              "5") "," CHANGE("s.deals#a",
                                                                                              ROW) "]",
         "ok unknown_field out_of_range unknown_field unknown_field wrong_type future missing_field forbidden ok");
-    assert_string_equal(value_of(&f, "main", "s.slow"), "{\"as_of\":1000,\"v\":1.5}");
-    assert_string_equal(value_of(&f, "main", "s.deals#a"), "{\"as_of\":1000,\"v\":{\"name\":\"x\"}}");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.slow"), "{\"as_of\":1000,\"v\":1.5}");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.deals#a"),
+                        "{\"as_of\":1000,\"v\":{\"name\":\"x\"}}");
     assert_non_null(strstr(f.items[2].detail, "2000"));
     assert_string_equal(f.items[0].detail, "");
     assert_int_equal(fake_loop_metric(&f.loop, "gw_changes_total", "result=\"accepted\""), 2);
@@ -215,7 +202,7 @@ static void test_items_that_were_refused_before_are_passed_over(void **state)
     submit_decoded(&f);
     assert_int_equal(f.items[0].outcome, RESULT_MALFORMED);
     assert_int_equal(f.items[1].outcome, RESULT_OK);
-    assert_string_equal(value_of(&f, "main", "s.slow"), "(none)");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.slow"), "(none)");
     fixture_close(&f);
 }
 
@@ -225,19 +212,19 @@ static void test_repeated_and_older_changes_change_nothing(void **state)
     struct fixture f;
     fixture_open(&f);
     submit(&f, "[" CHANGE_V("s.slow", "1", "5") "," CHANGE("s.usual", "1") "]", "ok ok");
-    struct position at = board_position(board_of(&f, "main"));
+    struct position at = board_position(fake_loop_board(&f.loop, "main"));
     submit(&f,
            "[" CHANGE_V("s.slow", "2", "5") "," CHANGE_V("s.slow", "3", "4") "," CHANGE("s.usual", "1") "]",
            "unchanged older unchanged");
-    struct position still = board_position(board_of(&f, "main"));
+    struct position still = board_position(fake_loop_board(&f.loop, "main"));
     assert_true(position_equal(&at, &still));
     submit(&f,
            "[" CHANGE_V("s.slow", "4", "6") "," CHANGE_V("s.slow", "5", "6") "," CHANGE_V("s.slow", "6",
                                                                                           "2") "]",
            "ok unchanged older");
-    assert_string_equal(value_of(&f, "main", "s.slow"), "{\"as_of\":1000,\"v\":4,\"ver\":6}");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.slow"), "{\"as_of\":1000,\"v\":4,\"ver\":6}");
     submit(&f, "[" CHANGE("s.usual", "2") "," CHANGE("s.usual", "1") "]", "ok ok"); /* there and back again */
-    assert_string_equal(value_of(&f, "main", "s.usual"), "{\"as_of\":1000,\"v\":1}");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.usual"), "{\"as_of\":1000,\"v\":1}");
     fixture_close(&f);
 }
 
@@ -253,13 +240,13 @@ static void test_a_newer_version_counts_even_when_its_text_is_known(void **state
     submit(&f, "[" CHANGE_V("s.slow", "1", "1") "]", "ok");
     snprintf(text, sizeof text, unreachable, 3);
     submit(&f, text, "ok");
-    struct position at = board_position(board_of(&f, "main"));
+    struct position at = board_position(fake_loop_board(&f.loop, "main"));
     snprintf(text, sizeof text, unreachable, 5);
     submit(&f, text, "unchanged"); /* no viewer is bothered */
-    struct position still = board_position(board_of(&f, "main"));
+    struct position still = board_position(fake_loop_board(&f.loop, "main"));
     assert_true(position_equal(&at, &still));
     submit(&f, "[" CHANGE_V("s.slow", "2", "4") "]", "older");
-    assert_non_null(strstr(value_of(&f, "main", "s.slow"), "unreachable"));
+    assert_non_null(strstr(fake_loop_value(&f.loop, "main", "s.slow"), "unreachable"));
     submit(&f, "[" CHANGE_V("s.slow", "2", "6") "]", "ok");
     fixture_close(&f);
 }
@@ -280,8 +267,8 @@ static void test_one_submission_is_one_frame_per_board(void **state)
     assert_int_equal(fake_viewer_count(&main_viewer), 1);
     assert_int_equal(fake_viewer_count(&side_viewer), 1);
     assert_int_equal(json_object_size(json_object_get(fake_viewer_message(&main_viewer, 0), "set")), 3);
-    board_copy_assert_equal(main_copy, board_of(&f, "main"));
-    board_copy_assert_equal(side_copy, board_of(&f, "side"));
+    board_copy_assert_equal(main_copy, fake_loop_board(&f.loop, "main"));
+    board_copy_assert_equal(side_copy, fake_loop_board(&f.loop, "side"));
     assert_int_equal(json_object_size(side_copy->fields), 2);
     fake_viewer_close(&main_viewer);
     fake_viewer_close(&side_viewer);
@@ -331,26 +318,26 @@ static void test_a_refused_value_marks_the_last_good_one_until_the_next(void **s
     fixture_open(&f);
     submit(&f, "[" CHANGE("s.total", "7") "]", "ok");
     submit(&f, "[" CHANGE("s.total", "2000") "]", "out_of_range");
-    const char *marked = value_of(&f, "main", "s.total");
+    const char *marked = fake_loop_value(&f.loop, "main", "s.total");
     assert_non_null(strstr(marked, "\"state\":\"invalid\""));
     assert_non_null(strstr(marked, "\"v\":7"));
     assert_non_null(strstr(marked, "\"as_of\":1000"));
     assert_non_null(strstr(marked, "2000"));
-    assert_string_equal(value_of(&f, "side", "s.total"), marked);
-    struct position at = board_position(board_of(&f, "main"));
+    assert_string_equal(fake_loop_value(&f.loop, "side", "s.total"), marked);
+    struct position at = board_position(fake_loop_board(&f.loop, "main"));
     submit(&f, "[" CHANGE("s.total", "2000") "]", "out_of_range"); /* the same again is no news */
-    struct position still = board_position(board_of(&f, "main"));
+    struct position still = board_position(fake_loop_board(&f.loop, "main"));
     assert_true(position_equal(&at, &still));
     assert_int_equal(fake_loop_metric(&f.loop, "sophia_data_validation_failures_total", NULL),
                      2); /* and s.copy */
     submit(&f, "[" CHANGE("s.total", "7") "]", "ok");
-    assert_string_equal(value_of(&f, "main", "s.total"), "{\"as_of\":1000,\"v\":7}");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.total"), "{\"as_of\":1000,\"v\":7}");
     submit(&f, "[" CHANGE("s.slow", "\"x\"") "]", "wrong_type"); /* there is no last good value */
-    assert_non_null(strstr(value_of(&f, "main", "s.slow"), "\"state\":\"invalid\""));
-    assert_null(strstr(value_of(&f, "main", "s.slow"), "\"v\":"));
+    assert_non_null(strstr(fake_loop_value(&f.loop, "main", "s.slow"), "\"state\":\"invalid\""));
+    assert_null(strstr(fake_loop_value(&f.loop, "main", "s.slow"), "\"v\":"));
     submit(&f, "[" CHANGE("s.deals#new", "{}") "]",
            "missing_field"); /* a row that never was leaves no trace */
-    assert_string_equal(value_of(&f, "main", "s.deals#new"), "(none)");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.deals#new"), "(none)");
     fixture_close(&f);
 }
 
@@ -361,10 +348,10 @@ static void test_a_source_that_loses_its_value_keeps_the_last_on_the_screen(void
     fixture_open(&f);
     submit(&f, "[" CHANGE("s.total", "7") "]", "ok");
     submit(&f, "[{\"field\":\"s.total\",\"state\":\"unreachable\",\"reason\":\"link down\"}]", "ok");
-    assert_string_equal(value_of(&f, "main", "s.total"),
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.total"),
                         "{\"as_of\":1000,\"state\":\"unreachable\",\"reason\":\"link down\",\"v\":7}");
     submit(&f, "[" CHANGE("s.total", "null") "]", "ok"); /* no data is no data: nothing is kept */
-    assert_null(strstr(value_of(&f, "main", "s.total"), "\"v\":"));
+    assert_null(strstr(fake_loop_value(&f.loop, "main", "s.total"), "\"v\":"));
     fixture_close(&f);
 }
 
@@ -375,12 +362,12 @@ static void test_a_refused_value_marks_the_good_one_of_its_own_submission(void *
     fixture_open(&f);
     submit(&f, "[" CHANGE("s.total", "1") "]", "ok");
     submit(&f, "[" CHANGE("s.total", "2") "," CHANGE("s.total", "2000") "]", "ok out_of_range");
-    assert_non_null(strstr(value_of(&f, "main", "s.total"), "\"v\":2"));
-    assert_non_null(strstr(value_of(&f, "main", "s.total"), "invalid"));
+    assert_non_null(strstr(fake_loop_value(&f.loop, "main", "s.total"), "\"v\":2"));
+    assert_non_null(strstr(fake_loop_value(&f.loop, "main", "s.total"), "invalid"));
     submit(&f, "[" CHANGE("s.total", "2000") "," CHANGE("s.total", "3") "]", "out_of_range ok");
-    assert_string_equal(value_of(&f, "main", "s.total"), "{\"as_of\":1000,\"v\":3}");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.total"), "{\"as_of\":1000,\"v\":3}");
     submit(&f, "[" CHANGE("s.deals#a", ROW) "," CHANGE("s.deals#a", "{}") "]", "ok missing_field");
-    assert_non_null(strstr(value_of(&f, "main", "s.deals#a"), "invalid"));
+    assert_non_null(strstr(fake_loop_value(&f.loop, "main", "s.deals#a"), "invalid"));
     fixture_close(&f);
 }
 
@@ -391,11 +378,11 @@ static void test_a_refused_change_may_be_sent_again_when_its_cause_is_cured(void
     fixture_open(&f);
     submit(&f, "[" CHANGE_V("s.total", "7", "4") "]", "ok");
     submit(&f, "[" CHANGE_V("s.total", "2000", "5") "]", "out_of_range");
-    assert_non_null(strstr(value_of(&f, "main", "s.total"), "invalid"));
+    assert_non_null(strstr(fake_loop_value(&f.loop, "main", "s.total"), "invalid"));
     submit(&f, "[" CHANGE_V("s.total", "6", "3") "," CHANGE_V("s.total", "7", "4") "]", "older unchanged");
     submit(&f, "[" CHANGE_V("s.total", "20", "5") "]", "ok");
-    assert_string_equal(value_of(&f, "side", "s.total"), "{\"as_of\":1000,\"v\":20,\"ver\":5}");
-    assert_string_equal(value_of(&f, "side", "s.copy"), "{\"as_of\":1000,\"v\":20,\"ver\":5}");
+    assert_string_equal(fake_loop_value(&f.loop, "side", "s.total"), "{\"as_of\":1000,\"v\":20,\"ver\":5}");
+    assert_string_equal(fake_loop_value(&f.loop, "side", "s.copy"), "{\"as_of\":1000,\"v\":20,\"ver\":5}");
     submit(&f, "[" CHANGE_V("s.total", "30", "8") "," CHANGE_V("s.total", "2000", "9") "]",
            "ok out_of_range");
     submit(&f, "[" CHANGE_V("s.total", "31", "8") "]", "unchanged"); /* the good one counts */
@@ -415,13 +402,15 @@ static void test_levels_are_part_of_the_value(void **state)
     struct fixture f;
     fixture_open(&f);
     submit(&f, "[" CHANGE("s.total", "99") "]", "ok");
-    assert_string_equal(value_of(&f, "main", "s.total"), "{\"as_of\":1000,\"v\":99}");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.total"), "{\"as_of\":1000,\"v\":99}");
     submit(&f, "[" CHANGE("s.total", "100") "]", "ok");
-    assert_string_equal(value_of(&f, "main", "s.total"), "{\"as_of\":1000,\"v\":100,\"level\":\"warn\"}");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.total"),
+                        "{\"as_of\":1000,\"v\":100,\"level\":\"warn\"}");
     submit(&f, "[" CHANGE("s.total", "250") "]", "ok");
-    assert_string_equal(value_of(&f, "side", "s.total"), "{\"as_of\":1000,\"v\":250,\"level\":\"crit\"}");
+    assert_string_equal(fake_loop_value(&f.loop, "side", "s.total"),
+                        "{\"as_of\":1000,\"v\":250,\"level\":\"crit\"}");
     submit(&f, "[" CHANGE("s.total", "5") "]", "ok");
-    assert_string_equal(value_of(&f, "main", "s.total"), "{\"as_of\":1000,\"v\":5}");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.total"), "{\"as_of\":1000,\"v\":5}");
     fixture_close(&f);
 }
 
@@ -431,13 +420,13 @@ static void test_a_derived_kpi_follows_its_original(void **state)
     struct fixture f;
     fixture_open(&f);
     submit(&f, "[" CHANGE_V("s.total", "7", "3") "]", "ok");
-    assert_string_equal(value_of(&f, "side", "s.copy"), "{\"as_of\":1000,\"v\":7,\"ver\":3}");
-    assert_string_equal(value_of(&f, "main", "s.copy"), "(none)");
+    assert_string_equal(fake_loop_value(&f.loop, "side", "s.copy"), "{\"as_of\":1000,\"v\":7,\"ver\":3}");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.copy"), "(none)");
     submit(&f, "[" CHANGE_V("s.total", "2000", "4") "]", "out_of_range");
-    assert_non_null(strstr(value_of(&f, "side", "s.copy"), "invalid"));
-    assert_non_null(strstr(value_of(&f, "side", "s.copy"), "\"v\":7"));
+    assert_non_null(strstr(fake_loop_value(&f.loop, "side", "s.copy"), "invalid"));
+    assert_non_null(strstr(fake_loop_value(&f.loop, "side", "s.copy"), "\"v\":7"));
     submit(&f, "[" CHANGE_V("s.total", "8", "5") "," CHANGE_V("s.total", "6", "2") "]", "ok older");
-    assert_string_equal(value_of(&f, "side", "s.copy"), "{\"as_of\":1000,\"v\":8,\"ver\":5}");
+    assert_string_equal(fake_loop_value(&f.loop, "side", "s.copy"), "{\"as_of\":1000,\"v\":8,\"ver\":5}");
     submit(&f, "[" CHANGE("s.copy", "5") "]", "forbidden");
     assert_non_null(strstr(f.items[0].detail, "s.total"));
     fixture_close(&f);
@@ -452,12 +441,12 @@ static void test_a_table_refuses_rows_beyond_its_cap(void **state)
     fixture_open(&f);
     submit(&f, "[" CHANGE("s.deals#a", ROW) "," CHANGE("s.deals#b", ROW) "," CHANGE("s.deals#c", ROW) "]",
            "ok ok full");
-    assert_string_equal(value_of(&f, "main", "s.deals#c"), "(none)");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.deals#c"), "(none)");
     assert_non_null(strstr(f.items[2].detail, "2 rows"));
     submit(&f, "[" CHANGE("s.deals#a", "{\"name\":\"y\"}") "," CHANGE("s.deals#c", ROW) "]", "ok full");
     submit(&f, "[" REMOVAL("s.deals#a") "]", "ok");
     submit(&f, "[" CHANGE("s.deals#c", ROW) "]", "ok");
-    assert_int_equal(board_row_count(board_of(&f, "main"), "s.deals", 7), 2);
+    assert_int_equal(board_row_count(fake_loop_board(&f.loop, "main"), "s.deals", 7), 2);
     fixture_close(&f);
 }
 
@@ -473,7 +462,7 @@ static void test_rows_may_be_exchanged_in_one_submission(void **state)
            "[" REMOVAL("s.deals#b") "," REMOVAL("s.deals#b") "," CHANGE("s.deals#d",
                                                                         ROW) "," CHANGE("s.deals#e", ROW) "]",
            "ok unchanged ok full");
-    assert_int_equal(board_row_count(board_of(&f, "main"), "s.deals", 7), 2);
+    assert_int_equal(board_row_count(fake_loop_board(&f.loop, "main"), "s.deals", 7), 2);
     submit(&f, "[" REMOVAL("s.deals#c") "," CHANGE("s.deals#c", ROW) "," CHANGE("s.deals#f", ROW) "]",
            "ok ok full");
     fixture_close(&f);
@@ -502,7 +491,7 @@ static void test_only_rows_of_tables_can_be_deleted(void **state)
            "[" REMOVAL("s.total") "," REMOVAL("s.events#1") "," REMOVAL("s.line#1") "," REMOVAL(
                "s.deals#none") "]",
            "wrong_type wrong_type wrong_type unchanged");
-    assert_string_equal(value_of(&f, "main", "s.total"), "{\"as_of\":1000,\"v\":1}");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.total"), "{\"as_of\":1000,\"v\":1}");
     fixture_close(&f);
 }
 
@@ -518,8 +507,8 @@ static void test_a_row_added_and_deleted_at_once_is_gone(void **state)
                "s.deals#c", ROW) "]",
            "ok ok ok ok");
     fake_loop_pass(&f.loop, 100);
-    assert_string_equal(value_of(&f, "main", "s.deals#a"), "(none)");
-    board_copy_assert_equal(copy, board_of(&f, "main"));
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.deals#a"), "(none)");
+    board_copy_assert_equal(copy, fake_loop_board(&f.loop, "main"));
     assert_int_equal(copy->offset, 4);
     fake_viewer_close(&fake);
     fixture_close(&f);
@@ -555,11 +544,11 @@ static void test_feeds_and_series_trim_alike_on_board_and_screen(void **state)
         submit(&f, text, "ok ok");
         fake_loop_pass(&f.loop, i % 3 ? 100 : 10);
         if (i % 3) {
-            board_copy_assert_equal(copy, board_of(&f, "main"));
+            board_copy_assert_equal(copy, fake_loop_board(&f.loop, "main"));
         }
     }
-    assert_int_equal(board_row_count(board_of(&f, "main"), "s.events", 8), FEED_CAP);
-    assert_int_equal(board_row_count(board_of(&f, "main"), "s.line", 6), SERIES_CAP);
+    assert_int_equal(board_row_count(fake_loop_board(&f.loop, "main"), "s.events", 8), FEED_CAP);
+    assert_int_equal(board_row_count(fake_loop_board(&f.loop, "main"), "s.line", 6), SERIES_CAP);
     fake_viewer_close(&fake);
     fixture_close(&f);
 }
@@ -604,7 +593,7 @@ static void test_a_board_at_its_limit_of_bytes_takes_only_what_does_not_grow(voi
     submit(&f, "[" CHANGE("s.total", "7") "]", "ok");
     submit(&f, "[" CHANGE("s.deals#a", ROW) "]", "ok");
     submit(&f, "[" CHANGE("s.deals#b", ROW) "]", "full");
-    assert_string_equal(value_of(&f, "main", "s.deals#b"), "(none)");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.deals#b"), "(none)");
     submit(&f, "[" CHANGE("s.total", "8") "]", "ok");
     submit(&f, "[" REMOVAL("s.deals#a") "," CHANGE("s.total", "9") "]", "ok ok");
     submit(&f, "[" CHANGE("s.deals#b", ROW) "]", "ok");
@@ -625,8 +614,8 @@ static void test_a_thousand_items_on_six_boards_are_all_accepted(void **state)
         assert_int_equal(f.items[i].outcome, RESULT_OK);
     }
     for (size_t i = 0; six[i].id; i++) {
-        assert_int_equal(board_row_count(board_of(&f, six[i].id), "s.big", 5), 1000);
-        assert_int_equal(board_position(board_of(&f, six[i].id)).offset, 1000);
+        assert_int_equal(board_row_count(fake_loop_board(&f.loop, six[i].id), "s.big", 5), 1000);
+        assert_int_equal(board_position(fake_loop_board(&f.loop, six[i].id)).offset, 1000);
     }
     fixture_close(&f);
 }
@@ -653,7 +642,7 @@ static void test_a_reload_removes_what_left_and_tells_viewers(void **state)
     put_in_force(&f, TOTAL "," USUAL, main_only);
     fake_loop_pass(&f.loop, 600);
     assert_int_equal(json_object_size(copy->fields), 2);
-    board_copy_assert_equal(copy, board_of(&f, "main"));
+    board_copy_assert_equal(copy, fake_loop_board(&f.loop, "main"));
     assert_int_equal(copy->snapshots, 1); /* the fields left by del */
     assert_int_equal(fake_viewer_count_of(&main_viewer, "heartbeat"), 1);
     assert_string_not_equal(message_text(fake_viewer_message(&main_viewer, 0), "catalog"), before);
@@ -690,7 +679,7 @@ static void test_a_reload_that_removes_more_fields_than_tombstones_is_whole(void
     put_in_force(&f, TOTAL "," USUAL, main_only);
     fake_loop_pass(&f.loop, 600);
     assert_int_equal(json_object_size(copy->fields), 1);
-    board_copy_assert_equal(copy, board_of(&f, "main"));
+    board_copy_assert_equal(copy, fake_loop_board(&f.loop, "main"));
     fake_viewer_close(&fake);
     fixture_close(&f);
 }
@@ -727,16 +716,16 @@ static void test_a_kpi_that_moves_to_another_board_brings_its_values(void **stat
     put_in_force(
         &f, TOTAL "," USUAL "," DEALS,
         (const struct board_text[]){{"early", "s.total s.deals"}, {"main", "s.total s.usual"}, {NULL, NULL}});
-    assert_string_equal(value_of(&f, "early", "s.total"), "{\"as_of\":1000,\"v\":7,\"ver\":4}");
-    assert_int_equal(board_row_count(board_of(&f, "early"), "s.deals", 7), 2);
-    assert_string_equal(value_of(&f, "main", "s.deals#a"), "(none)");
+    assert_string_equal(fake_loop_value(&f.loop, "early", "s.total"), "{\"as_of\":1000,\"v\":7,\"ver\":4}");
+    assert_int_equal(board_row_count(fake_loop_board(&f.loop, "early"), "s.deals", 7), 2);
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.deals#a"), "(none)");
     submit(
         &f,
         "[" CHANGE_V("s.total", "7", "4") "," CHANGE_V("s.total", "3", "3") "," CHANGE("s.deals#c", ROW) "]",
         "unchanged older full");
     submit(&f, "[" CHANGE("s.total", "2000") "," REMOVAL("s.deals#a") "]", "out_of_range ok");
-    assert_non_null(strstr(value_of(&f, "early", "s.total"), "\"v\":7"));
-    assert_non_null(strstr(value_of(&f, "main", "s.total"), "\"v\":7"));
+    assert_non_null(strstr(fake_loop_value(&f.loop, "early", "s.total"), "\"v\":7"));
+    assert_non_null(strstr(fake_loop_value(&f.loop, "main", "s.total"), "\"v\":7"));
     fixture_close(&f);
 }
 
@@ -748,9 +737,9 @@ static void test_a_kpi_that_returns_accepts_the_version_it_had(void **state)
     submit(&f, "[" CHANGE_V("s.slow", "7", "4") "]", "ok");
     put_in_force(&f, TOTAL "," USUAL, main_only);
     put_in_force(&f, ALL_KPIS, both_boards);
-    assert_string_equal(value_of(&f, "main", "s.slow"), "(none)");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.slow"), "(none)");
     submit(&f, "[" CHANGE_V("s.slow", "7", "4") "]", "ok");
-    assert_string_equal(value_of(&f, "main", "s.slow"), "{\"as_of\":1000,\"v\":7,\"ver\":4}");
+    assert_string_equal(fake_loop_value(&f.loop, "main", "s.slow"), "{\"as_of\":1000,\"v\":7,\"ver\":4}");
     fixture_close(&f);
 }
 
@@ -760,7 +749,7 @@ static void test_a_board_that_returns_is_another_history(void **state)
     struct fixture f;
     fixture_open(&f);
     submit(&f, "[" CHANGE("s.total", "7") "]", "ok");
-    struct position before = board_position(board_of(&f, "side"));
+    struct position before = board_position(fake_loop_board(&f.loop, "side"));
     put_in_force(&f, TOTAL "," USUAL, main_only);
     put_in_force(&f, TOTAL "," USUAL "," COPY,
                  (const struct board_text[]){{"main", "s.total s.usual"}, {"side", "s.copy"}, {NULL, NULL}});
@@ -795,7 +784,7 @@ static void test_definitions_that_do_not_fit_change_nothing(void **state)
     catalog_unref(too_many);
     assert_ptr_equal(pipeline_catalog(f.pipeline), before);
     assert_null(hub_topic(f.loop.hub, "c"));
-    assert_string_equal(value_of(&f, "side", "s.total"), "{\"as_of\":1000,\"v\":7}");
+    assert_string_equal(fake_loop_value(&f.loop, "side", "s.total"), "{\"as_of\":1000,\"v\":7}");
     submit(&f, "[" CHANGE("s.slow", "7") "]", "ok");
     fixture_close(&f);
 }
@@ -820,7 +809,8 @@ static void test_many_different_catalogues_do_not_fill_the_pipeline(void **state
         char text[100];
         snprintf(text, sizeof text, "[{\"field\":\"%s\",\"value\":150,\"as_of\":1000}]", name);
         submit(&f, text, "ok");
-        assert_string_equal(value_of(&f, "main", name), "{\"as_of\":1000,\"v\":150,\"level\":\"warn\"}");
+        assert_string_equal(fake_loop_value(&f.loop, "main", name),
+                            "{\"as_of\":1000,\"v\":150,\"level\":\"warn\"}");
     }
     fixture_close(&f);
 }
@@ -862,7 +852,7 @@ static void test_values_and_points_feed_the_history(void **state)
     json_t *snapshot = json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL);
     assert_string_equal(message_text(json_object_get(snapshot, "history"), "s.total"),
                         "[[20500,2.5],[30000,3],[40000,4]]");
-    struct position at = board_position(board_of(&f, "main"));
+    struct position at = board_position(fake_loop_board(&f.loop, "main"));
     assert_true(position_equal(&position, &at));
     assert_int_equal(pipeline_snapshot(f.pipeline, "none", &text, &length, &position), RESULT_UNKNOWN_BOARD);
     json_decref(snapshot);
@@ -956,13 +946,13 @@ static void test_a_submission_survives_every_failed_allocation(void **state)
             submit_decoded(&f);
             has_failed = allocations_recover();
             submit(&f, "[" CHANGE("s.total", "150") "," CHANGE("s.slow", "9") "]", "ok ok");
-            assert_string_equal(value_of(&f, "main", "s.total"),
+            assert_string_equal(fake_loop_value(&f.loop, "main", "s.total"),
                                 "{\"as_of\":1000,\"v\":150,\"level\":\"warn\"}");
-            assert_string_equal(value_of(&f, "side", "s.total"),
+            assert_string_equal(fake_loop_value(&f.loop, "side", "s.total"),
                                 "{\"as_of\":1000,\"v\":150,\"level\":\"warn\"}");
-            assert_string_equal(value_of(&f, "main", "s.slow"), "{\"as_of\":1000,\"v\":9}");
+            assert_string_equal(fake_loop_value(&f.loop, "main", "s.slow"), "{\"as_of\":1000,\"v\":9}");
             fake_loop_pass(&f.loop, 600);
-            board_copy_assert_equal(copy, board_of(&f, "side"));
+            board_copy_assert_equal(copy, fake_loop_board(&f.loop, "side"));
             fake_viewer_close(&fake);
             fixture_close(&f);
         }
@@ -990,10 +980,10 @@ static void test_a_reload_survives_every_failed_allocation(void **state)
         assert_true((hub_topic(f.loop.hub, "early") != NULL) == (result == RESULT_OK));
         assert_true((hub_topic(f.loop.hub, "side") != NULL) == (result != RESULT_OK));
         fake_loop_pass(&f.loop, 600);
-        board_copy_assert_equal(copy, board_of(&f, "main"));
+        board_copy_assert_equal(copy, fake_loop_board(&f.loop, "main"));
         submit(&f, "[" CHANGE("s.usual", "5") "]", "ok");
         fake_loop_pass(&f.loop, 600);
-        board_copy_assert_equal(copy, board_of(&f, "main"));
+        board_copy_assert_equal(copy, fake_loop_board(&f.loop, "main"));
         fake_viewer_close(&fake);
         fixture_close(&f);
     }

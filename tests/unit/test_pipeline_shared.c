@@ -171,20 +171,6 @@ static void expect(const struct submit *submit, const char *outcomes)
     assert_string_equal(submit->outcomes, outcomes);
 }
 
-static struct board *board_of(struct node *node, const char *id)
-{
-    struct topic *topic = hub_topic(node->loop.hub, id);
-    assert_non_null(topic);
-    return topic_board(topic);
-}
-
-static const char *value_of(struct node *node, const char *board, const char *field)
-{
-    size_t length = 0;
-    const char *text = board_value(board_of(node, board), field, strlen(field), &length);
-    return text ? text : "(none)";
-}
-
 static struct board_copy *join(struct node *node, struct fake_viewer *fake, const char *board)
 {
     fake_viewer_open(fake, node->loop.hub, WIRE_WS);
@@ -231,7 +217,8 @@ static void test_nothing_is_taken_while_the_journal_is_detached(void **state)
     assert_int_equal(pipeline_generation(node.pipeline), 0);
     assert_string_equal(journal_health(&node)->reason, "redis is away");
     expect(begin(&node, "[" CHANGE("s.slow", "2") "]"), "unavailable");
-    assert_string_equal(value_of(&node, "main", "s.slow"), "{\"as_of\":1000,\"v\":1}"); /* still served */
+    assert_string_equal(fake_loop_value(&node.loop, "main", "s.slow"),
+                        "{\"as_of\":1000,\"v\":1}"); /* still served */
     shared_journal_attach(node.shared);
     assert_true(pipeline_generation(node.pipeline) > first);
     node_close(&node);
@@ -248,7 +235,8 @@ static void test_an_item_is_not_ok_while_one_of_its_boards_missed_it(void **stat
     expect(begin(&node, "[" CHANGE("s.usual", "1") "]"), "unavailable");
     shared_journal_attach(node.shared);
     expect(begin(&node, "[" CHANGE("s.usual", "1") "]"), "ok");
-    assert_string_equal(value_of(&node, "mine", "s.usual"), value_of(&node, "main", "s.usual"));
+    assert_string_equal(fake_loop_value(&node.loop, "mine", "s.usual"),
+                        fake_loop_value(&node.loop, "main", "s.usual"));
     node_close(&node);
     shared_store_destroy(store);
 }
@@ -269,13 +257,13 @@ static void test_what_one_node_takes_every_node_shows(void **state)
     expect(begin(&a, "[" CHANGE_V("s.total", "7", "3") "," CHANGE("s.own", "1") "]"), "ok ok");
     the_loop = &b.loop;
     fake_loop_pass(&b.loop, 100);
-    board_copy_assert_equal(copy, board_of(&b, "main"));
-    assert_string_equal(value_of(&b, "side", "s.copy"), "{\"as_of\":1000,\"v\":7,\"ver\":3}");
-    assert_string_equal(value_of(&b, "mine", "s.own"), "(none)"); /* each process has its own */
+    board_copy_assert_equal(copy, fake_loop_board(&b.loop, "main"));
+    assert_string_equal(fake_loop_value(&b.loop, "side", "s.copy"), "{\"as_of\":1000,\"v\":7,\"ver\":3}");
+    assert_string_equal(fake_loop_value(&b.loop, "mine", "s.own"), "(none)"); /* each process has its own */
     expect(begin(&b, "[" CHANGE_V("s.total", "7", "3") "," CHANGE_V("s.total", "6", "2") "]"),
            "unchanged older");
-    struct position at = board_position(board_of(&a, "main"));
-    struct position there = board_position(board_of(&b, "main"));
+    struct position at = board_position(fake_loop_board(&a.loop, "main"));
+    struct position there = board_position(fake_loop_board(&b.loop, "main"));
     assert_true(position_equal(&at, &there));
     fake_viewer_close(&fake);
     node_close(&a);
@@ -369,13 +357,13 @@ static void test_nothing_is_unchanged_against_a_board_that_lags(void **state)
     shared_journal_work_all(node.shared);
     expect(there, "ok");
     expect(back, "ok");
-    assert_string_equal(value_of(&node, "main", "s.total"), "{\"as_of\":1000,\"v\":1}");
-    assert_string_equal(value_of(&node, "side", "s.copy"), "{\"as_of\":1000,\"v\":1}");
+    assert_string_equal(fake_loop_value(&node.loop, "main", "s.total"), "{\"as_of\":1000,\"v\":1}");
+    assert_string_equal(fake_loop_value(&node.loop, "side", "s.copy"), "{\"as_of\":1000,\"v\":1}");
     struct submit *again = begin(&node, "[" CHANGE("s.total", "1") "," REMOVAL("s.deals#none") "]");
-    struct position at = board_position(board_of(&node, "side"));
+    struct position at = board_position(fake_loop_board(&node.loop, "side"));
     shared_journal_work_all(node.shared);
     assert_string_equal(again->outcomes, "unchanged ok");
-    struct position still = board_position(board_of(&node, "side"));
+    struct position still = board_position(fake_loop_board(&node.loop, "side"));
     assert_true(position_equal(&at, &still));
     node_close(&node);
     shared_store_destroy(store);
@@ -393,8 +381,8 @@ static void test_boards_may_be_answered_in_any_order(void **state)
     assert_int_equal(shared_journal_waiting(node.shared), 2); /* main and side */
     shared_journal_work(node.shared, 1);
     assert_int_equal(submit->dones, 0);
-    assert_string_equal(value_of(&node, "side", "s.total"), "{\"as_of\":1000,\"v\":1}");
-    assert_string_equal(value_of(&node, "main", "s.total"), "(none)");
+    assert_string_equal(fake_loop_value(&node.loop, "side", "s.total"), "{\"as_of\":1000,\"v\":1}");
+    assert_string_equal(fake_loop_value(&node.loop, "main", "s.total"), "(none)");
     shared_journal_refuse_all(node.shared);
     expect(submit, "unavailable unavailable");
     submit = begin(&node, "[" CHANGE("s.total", "1") "," CHANGE("s.slow", "2") "]");
@@ -421,13 +409,13 @@ static void test_a_mark_never_covers_a_newer_value(void **state)
     shared_journal_work_all(node.shared);
     expect(refused, "out_of_range");
     expect(lost, "older");
-    assert_string_equal(value_of(&node, "main", "s.total"), "{\"as_of\":1000,\"v\":2}");
+    assert_string_equal(fake_loop_value(&node.loop, "main", "s.total"), "{\"as_of\":1000,\"v\":2}");
     refused = begin(&node, "[" CHANGE("s.total", "3") "," CHANGE("s.total", "2000") "]");
     shared_journal_work_all(node.shared);
     expect(refused, "ok out_of_range");
-    assert_non_null(strstr(value_of(&node, "main", "s.total"), "\"v\":3"));
-    assert_non_null(strstr(value_of(&node, "side", "s.total"), "invalid"));
-    assert_non_null(strstr(value_of(&node, "side", "s.copy"), "invalid"));
+    assert_non_null(strstr(fake_loop_value(&node.loop, "main", "s.total"), "\"v\":3"));
+    assert_non_null(strstr(fake_loop_value(&node.loop, "side", "s.total"), "invalid"));
+    assert_non_null(strstr(fake_loop_value(&node.loop, "side", "s.copy"), "invalid"));
     refused = begin(&node, "[" CHANGE_V("s.slow", "3", "8") "," CHANGE_V("s.slow", "\"x\"", "9") "]");
     shared_journal_work_all(node.shared);
     expect(refused, "ok wrong_type");
@@ -437,7 +425,7 @@ static void test_a_mark_never_covers_a_newer_value(void **state)
     shared_journal_work_all(node.shared);
     expect(late, "wrong_type");
     expect(cured, "ok");
-    assert_string_equal(value_of(&node, "main", "s.slow"), "{\"as_of\":1000,\"v\":4,\"ver\":9}");
+    assert_string_equal(fake_loop_value(&node.loop, "main", "s.slow"), "{\"as_of\":1000,\"v\":4,\"ver\":9}");
     node_close(&node);
     shared_store_destroy(store);
 }
@@ -467,13 +455,13 @@ static void test_after_a_failover_only_those_who_saw_the_lost_tail_are_told(void
     shared_store_lose_tail(store);
     shared_journal_attach(node.shared);
     assert_true(pipeline_generation(node.pipeline) > before);
-    assert_string_equal(value_of(&node, "main", "s.deals#phantom"), "(none)");
+    assert_string_equal(fake_loop_value(&node.loop, "main", "s.deals#phantom"), "(none)");
     expect(begin(&node, "[" CHANGE_V("s.slow", "2", "2") "]"), "ok"); /* its source reads everything again */
     fake_loop_pass(&node.loop, 600);
     fake_viewer_drain(&behind, node.loop.now);
-    board_copy_assert_equal(copy, board_of(&node, "main"));
-    board_copy_assert_equal(late, board_of(&node, "main"));
-    board_copy_assert_equal(other, board_of(&node, "side"));
+    board_copy_assert_equal(copy, fake_loop_board(&node.loop, "main"));
+    board_copy_assert_equal(late, fake_loop_board(&node.loop, "main"));
+    board_copy_assert_equal(other, fake_loop_board(&node.loop, "side"));
     assert_int_equal(copy->snapshots, 2);
     assert_int_equal(late->snapshots, 1); /* it had not been told what is gone */
     assert_int_equal(other->snapshots, 1);
@@ -542,28 +530,30 @@ static void test_a_source_with_another_history_starts_its_boards_afresh(void **s
         assert_null(strstr(restarted.asked, "s.copy")); /* asked by its original's name */
         assert_null(strstr(restarted.asked, "s.own"));
         assert_null(strstr(restarted.asked, "s.deals#c")); /* a tombstone leaves unasked */
-        assert_string_equal(value_of(&node, "main", "s.usual"), "(none)");
-        assert_string_equal(value_of(&node, "mine", "s.usual"), "(none)");
-        assert_string_equal(value_of(&node, "main", "s.deals#b"), "(none)");
-        assert_non_null(strstr(value_of(&node, "side", "s.copy"), "\"v\":1"));
-        assert_non_null(strstr(value_of(&node, "mine", "s.own"), "\"v\":1"));
+        assert_string_equal(fake_loop_value(&node.loop, "main", "s.usual"), "(none)");
+        assert_string_equal(fake_loop_value(&node.loop, "mine", "s.usual"), "(none)");
+        assert_string_equal(fake_loop_value(&node.loop, "main", "s.deals#b"), "(none)");
+        assert_non_null(strstr(fake_loop_value(&node.loop, "side", "s.copy"), "\"v\":1"));
+        assert_non_null(strstr(fake_loop_value(&node.loop, "mine", "s.own"), "\"v\":1"));
         uint64_t version = 0;
-        assert_false(board_version(board_of(&node, "main"), "s.deals#c", 9, &version));
+        assert_false(board_version(fake_loop_board(&node.loop, "main"), "s.deals#c", 9, &version));
         struct submit *again = begin_from(&node, "pg/2", after);
         shared_journal_work_all(node.shared);
         expect(again, "ok ok ok");
-        assert_string_equal(value_of(&node, "side", "s.copy"), "{\"as_of\":1000,\"v\":2,\"ver\":40}");
+        assert_string_equal(fake_loop_value(&node.loop, "side", "s.copy"),
+                            "{\"as_of\":1000,\"v\":2,\"ver\":40}");
         expect(begin(&node, "[" CHANGE_V("s.own", "2", "4") "]"), "older"); /* not of this source */
         fake_loop_pass(&node.loop, 100);
-        board_copy_assert_equal(main_copy, board_of(&node, "main"));
-        board_copy_assert_equal(mine_copy, board_of(&node, "mine"));
+        board_copy_assert_equal(main_copy, fake_loop_board(&node.loop, "main"));
+        board_copy_assert_equal(mine_copy, fake_loop_board(&node.loop, "mine"));
         assert_int_equal(main_copy->snapshots, 2);
         struct restarted twice = {.dones = 0};
         pipeline_restart_source(node.pipeline, "http", "pg/2", keeps, on_restarted, &twice);
         shared_journal_work_all(node.shared);
         assert_int_equal(twice.outcome, RESULT_OK); /* and nothing happened */
         assert_int_equal(twice.dones, 1);
-        assert_string_equal(value_of(&node, "mine", "s.usual"), "{\"as_of\":1000,\"v\":2,\"ver\":60}");
+        assert_string_equal(fake_loop_value(&node.loop, "mine", "s.usual"),
+                            "{\"as_of\":1000,\"v\":2,\"ver\":60}");
         fake_viewer_close(&main_viewer);
         fake_viewer_close(&mine_viewer);
         node_close(&node);
@@ -872,7 +862,7 @@ static void storm_check(struct storm *storm)
         char version[40];
         snprintf(version, sizeof version, "\"ver\":%llu", (unsigned long long)storm->versions[key]);
         for (int i = 0; i < 2; i++) {
-            const char *text = value_of(&storm->nodes[i], "main", keys[key]);
+            const char *text = fake_loop_value(&storm->nodes[i].loop, "main", keys[key]);
             bool is_there = storm->versions[key] > 0 && !storm->is_gone[key];
             if (is_there && (!strstr(text, version) || (key % 2 && strstr(text, "invalid")))) {
                 fail_msg("%s on node %d is %s, the source says %s", keys[key], i, text, version);
@@ -883,7 +873,8 @@ static void storm_check(struct storm *storm)
     for (int i = 0; i < FAKES; i++) {
         const char *board = i < FAKES / 2 ? "main" : "side";
         for (int j = 0; j < 2; j++) { /* both boards are the same one */
-            board_copy_assert_equal(&storm->fakes[i].boards[0].copy, board_of(&storm->nodes[j], board));
+            board_copy_assert_equal(&storm->fakes[i].boards[0].copy,
+                                    fake_loop_board(&storm->nodes[j].loop, board));
         }
         assert_false(storm->fakes[i].has_gap);
     }
@@ -942,10 +933,10 @@ static void test_what_comes_back_for_a_kpi_that_left_is_removed_again(void **sta
         shared_journal_work(node.shared, shared_journal_waiting(node.shared) - 1);
     }
     expect(submit, "ok ok");
-    assert_string_equal(value_of(&node, "main", "s.slow"), "(none)");
-    assert_string_equal(value_of(&node, "main", "s.total"), "{\"as_of\":1000,\"v\":2}");
+    assert_string_equal(fake_loop_value(&node.loop, "main", "s.slow"), "(none)");
+    assert_string_equal(fake_loop_value(&node.loop, "main", "s.total"), "{\"as_of\":1000,\"v\":2}");
     fake_loop_pass(&node.loop, 600);
-    board_copy_assert_equal(copy, board_of(&node, "main"));
+    board_copy_assert_equal(copy, fake_loop_board(&node.loop, "main"));
     fake_viewer_close(&fake);
     node_close(&node);
     shared_store_destroy(store);
@@ -961,10 +952,10 @@ static void test_a_reload_while_detached_is_made_up_for(void **state)
     expect(begin(&node, "[" CHANGE("s.slow", "1") "," CHANGE("s.total", "2") "]"), "ok ok");
     shared_journal_detach(node.shared, "away");
     node_put_in_force(&node, TOTAL "," USUAL, main_only);
-    assert_string_equal(value_of(&node, "main", "s.slow"), "{\"as_of\":1000,\"v\":1}");
+    assert_string_equal(fake_loop_value(&node.loop, "main", "s.slow"), "{\"as_of\":1000,\"v\":1}");
     shared_journal_attach(node.shared);
-    assert_string_equal(value_of(&node, "main", "s.slow"), "(none)");
-    assert_string_equal(value_of(&node, "main", "s.total"), "{\"as_of\":1000,\"v\":2}");
+    assert_string_equal(fake_loop_value(&node.loop, "main", "s.slow"), "(none)");
+    assert_string_equal(fake_loop_value(&node.loop, "main", "s.total"), "{\"as_of\":1000,\"v\":2}");
     node_close(&node);
     shared_store_destroy(store);
 }
@@ -988,13 +979,14 @@ static void test_a_board_goes_to_the_other_journal_with_its_values(void **state)
                                                   {"side", "s.total s.own"},
                                                   {"mine", "s.usual"},
                                                   {NULL, NULL}});
-    assert_string_equal(value_of(&node, "side", "s.total"), "{\"as_of\":1000,\"v\":3}");
-    assert_string_equal(value_of(&node, "side", "s.own"), "{\"as_of\":1000,\"v\":2}"); /* as on mine before */
+    assert_string_equal(fake_loop_value(&node.loop, "side", "s.total"), "{\"as_of\":1000,\"v\":3}");
+    assert_string_equal(fake_loop_value(&node.loop, "side", "s.own"),
+                        "{\"as_of\":1000,\"v\":2}"); /* as on mine before */
     shared_journal_work_all(node.shared);
-    assert_string_equal(value_of(&node, "mine", "s.usual"), "{\"as_of\":1000,\"v\":1,\"ver\":5}");
-    assert_string_equal(value_of(&node, "main", "s.total"), "{\"as_of\":1000,\"v\":4}");
+    assert_string_equal(fake_loop_value(&node.loop, "mine", "s.usual"), "{\"as_of\":1000,\"v\":1,\"ver\":5}");
+    assert_string_equal(fake_loop_value(&node.loop, "main", "s.total"), "{\"as_of\":1000,\"v\":4}");
     fake_loop_pass(&node.loop, 100);
-    board_copy_assert_equal(copy, board_of(&node, "side"));
+    board_copy_assert_equal(copy, fake_loop_board(&node.loop, "side"));
     fake_viewer_close(&fake);
     node_close(&node);
     shared_store_destroy(store);

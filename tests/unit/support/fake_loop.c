@@ -67,3 +67,17 @@ unsigned long fake_loop_metric(const struct fake_loop *loop, const char *name, c
 {
     return (unsigned long)metric_read(metrics_find(loop->metrics, name, labels));
 }
+
+struct board *fake_loop_board(const struct fake_loop *loop, const char *id)
+{
+    struct topic *topic = hub_topic(loop->hub, id);
+    assert_non_null(topic);
+    return topic_board(topic);
+}
+
+const char *fake_loop_value(const struct fake_loop *loop, const char *board, const char *field)
+{
+    size_t length = 0;
+    const char *text = board_value(fake_loop_board(loop, board), field, strlen(field), &length);
+    return text ? text : "(none)";
+}

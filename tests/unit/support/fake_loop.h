@@ -27,5 +27,9 @@ void fake_loop_pass(struct fake_loop *loop, uint64_t ms);
 void fake_loop_turn(struct fake_loop *loop);
 /** Value of a counter or gauge; 0 when there is none. */
 unsigned long fake_loop_metric(const struct fake_loop *loop, const char *name, const char *labels);
+/** A board of the hub; fails the test when there is none. */
+struct board *fake_loop_board(const struct fake_loop *loop, const char *id);
+/** The wire text that a board holds for a field, or "(none)". */
+const char *fake_loop_value(const struct fake_loop *loop, const char *board, const char *field);
 
 #endif
