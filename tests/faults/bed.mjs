@@ -3,13 +3,13 @@
  * to. Gateways keep their ports over restarts; a fail-over points the proxies at another server, as a moved address does.
  */
 import fs from 'node:fs';
-import path from 'node:path';
 import { root, startGateway, stopAll } from '../support/gateway.mjs';
 import { startPostgres } from '../support/postgres.mjs';
 import { destroyServers, freePort } from '../support/private_server.mjs';
 import { destroyProxies, startProxy } from '../support/proxy.mjs';
 import { startRedis } from '../support/redis.mjs';
 import { CHANNEL, STREAM, makeFaultDefinitions } from './definitions.mjs';
+import { installSchema } from '../support/sophia_schema.mjs';
 
 /** A gateway that can be started again: the same port, the same definitions, its own two proxies. */
 class Node {
@@ -64,16 +64,6 @@ class Node {
     resume() {
         this.gateway.signal('SIGCONT');
     }
-
-    metric(...args) {
-        return this.gateway.metric(...args);
-    }
-
-    /** Every sample whose name begins so, added up. */
-    async total(prefix) {
-        const all = await this.gateway.metrics();
-        return [...all].filter(([name]) => name.startsWith(prefix)).reduce((sum, [, value]) => sum + value, 0);
-    }
 }
 
 export class Bed {
@@ -85,7 +75,7 @@ export class Bed {
     async prepare() {
         const { postgres = {}, redis = {}, nodes = 2 } = this.options;
         [this.postgres, this.redis] = await Promise.all([startPostgres(postgres), startRedis(redis)]);
-        await this.postgres.sqlFile(path.join(root, 'deploy/sql/install.sql'));
+        await installSchema(this.postgres);
         this.nodes = Array.from({ length: nodes }, (_, i) => new Node(this, i, this.options));
         for (const node of this.nodes) {
             await node.prepare();

@@ -13,12 +13,12 @@ import { request } from '../support/http_client.mjs';
 import { sleep } from '../support/waiting.mjs';
 import { boards, shows } from './definitions.mjs';
 
-export const BOUND_MS = 10000;
+const BOUND_MS = 10000;
 
 const essence = ({ v, ver, as_of: asOf, state }) => JSON.stringify([v, ver, asOf, state ?? 'ok']);
 
 /** What a board's fields (a Map) differ in from the truth, as texts. */
-export function differences(board, fields, truth) {
+function differences(board, fields, truth) {
     const wanted = new Map([...truth].filter(([field]) => shows(board, field)));
     return [...new Set([...wanted.keys(), ...fields.keys()])].sort().flatMap((field) => {
         const [mine, theirs] = [wanted.get(field), fields.get(field)].map((value) => (value ? essence(value) : 'nothing'));

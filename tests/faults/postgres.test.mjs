@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { percentile, sleep, until } from '../support/waiting.mjs';
 import { TABLE, gauges } from './definitions.mjs';
 import { promote } from './random.mjs';
-import { startScene } from './scene.mjs';
+import { lineFaults, startScene } from './scene.mjs';
 
 const HALF_OPEN_MS = 8000;  // bar B8
 const BACK_MS = 5000;       // bar B7
@@ -78,24 +78,7 @@ test('half-open lines are found and replaced within eight seconds', async () => 
     scene.judge.assertSound();
 });
 
-for (const [name, act] of [
-    ['reset', (proxy) => proxy.reset()],
-    ['cut for two seconds', async (proxy) => {
-        proxy.cut();
-        await sleep(2000);
-        await proxy.heal();
-    }],
-    ['slow', async (proxy) => {
-        proxy.delay(200);
-        await sleep(2000);
-        proxy.heal();
-    }],
-    ['thin', async (proxy) => {
-        proxy.trickle(20000);
-        await sleep(2000);
-        proxy.heal();
-    }],
-]) {
+for (const [name, act] of Object.entries(lineFaults)) {
     test(`a line that is ${name} delays values and loses none`, async () => {
         const took = await scene.during(() => Promise.all(scene.bed.nodes.map(({ postgresProxy }) => act(postgresProxy))), { ms: 300 });
         assert.ok(took < BACK_MS, `${took} ms`);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { sleep, until } from '../support/waiting.mjs';
 import { streamed } from './definitions.mjs';
-import { startScene } from './scene.mjs';
+import { lineFaults, startScene } from './scene.mjs';
 
 const HALF_OPEN_MS = 8000; // bar B8
 const BACK_MS = 5000;      // bar B7
@@ -104,19 +104,7 @@ test('a frozen Redis is reported, and values are back within five seconds', asyn
     scene.judge.assertSound();
 });
 
-for (const [name, act] of [
-    ['reset', (proxy) => proxy.reset()],
-    ['cut for two seconds', async (proxy) => {
-        proxy.cut();
-        await sleep(2000);
-        await proxy.heal();
-    }],
-    ['slow', async (proxy) => {
-        proxy.delay(200);
-        await sleep(2000);
-        proxy.heal();
-    }],
-]) {
+for (const [name, act] of Object.entries(lineFaults)) {
     test(`a line that is ${name} delays values and loses none`, async () => {
         const { nodes: [node] } = scene.bed;
         const took = await scene.during(() => act(node.redisProxy), { ms: 300 });

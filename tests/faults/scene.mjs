@@ -65,6 +65,26 @@ export class Scene {
     }
 }
 
+/** What may happen to a line and leaves it whole in the end: name -> act on its proxy. */
+export const lineFaults = {
+    reset: (proxy) => proxy.reset(),
+    'cut for two seconds': async (proxy) => {
+        proxy.cut();
+        await sleep(2000);
+        await proxy.heal();
+    },
+    slow: async (proxy) => {
+        proxy.delay(200);
+        await sleep(2000);
+        proxy.heal();
+    },
+    thin: async (proxy) => {
+        proxy.trickle(20000);
+        await sleep(2000);
+        proxy.heal();
+    },
+};
+
 /** Everything, with values on every board. options: of startBed, and seed, followers, perSecond. */
 export async function startScene(options = {}) {
     const bed = await startBed(options);

@@ -95,7 +95,7 @@ export class Proxy {
         this.target = target; // {port, host}, or a server with a port; new connections go there
         this.links = new Set();
         this.heal();
-        this.counts = { accepted: 0, refusedByTarget: 0, bytesUp: 0, bytesDown: 0, droppedBytes: 0, resets: 0 };
+        this.counts = { bytesUp: 0, bytesDown: 0, droppedBytes: 0 };
         running.add(this);
     }
 
@@ -115,7 +115,6 @@ export class Proxy {
     }
 
     accept(near) {
-        this.counts.accepted++;
         const { port, host = '127.0.0.1' } = this.target;
         const far = net.connect({ port, host, allowHalfOpen: true, noDelay: true });
         const link = { near, far, pipes: [new Pipe(this, near, far, 'bytesUp'), new Pipe(this, far, near, 'bytesDown')] };
@@ -134,7 +133,6 @@ export class Proxy {
             return; // the other side hears nothing of it
         }
         if (link.far === socket && link.far.bytesRead === 0 && !other.destroyed) {
-            this.counts.refusedByTarget++;
         }
         this.links.delete(link);
         link.pipes.forEach((pipe) => clearTimeout(pipe.timer));
@@ -177,7 +175,6 @@ export class Proxy {
     reset() {
         for (const link of this.links) {
             this.links.delete(link);
-            this.counts.resets++;
             [link.near, link.far].forEach((socket) => {
                 socket.isOurs = true;
                 breakOff(socket);
