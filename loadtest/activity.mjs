@@ -10,6 +10,7 @@
  */
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
+import { chance as chanceOf } from '../tests/support/waiting.mjs';
 
 const { values: options } = parseArgs({
     options: {
@@ -28,15 +29,7 @@ if (!options['pg-url'] || !options['redis-port'] || !(rate > 0)) {
 
 /* ---- chance: the same seed, the same story ---- */
 
-let chanceState = Number(options.seed) >>> 0;
-function chance() {
-    chanceState = (chanceState + 0x6d2b79f5) >>> 0;
-    let x = chanceState;
-    x = Math.imul(x ^ (x >>> 15), x | 1);
-    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
-    return ((x ^ (x >>> 14)) >>> 0) / 4294967296;
-}
-const pick = (list) => list[Math.floor(chance() * list.length)];
+const { next: chance, pick } = chanceOf(Number(options.seed));
 const between = (low, high) => low + (high - low) * chance();
 const started = Date.now();
 let count = 0;

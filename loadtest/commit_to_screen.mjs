@@ -17,6 +17,7 @@ import { plainBinary, root, startGateway, stopAll } from '../tests/support/gatew
 import { startPostgres } from '../tests/support/postgres.mjs';
 import { destroyServers } from '../tests/support/private_server.mjs';
 import { startRedis } from '../tests/support/redis.mjs';
+import { installSchema } from '../tests/support/sophia_schema.mjs';
 import { atRate, until } from '../tests/support/waiting.mjs';
 
 const { values } = parseArgs({
@@ -76,7 +77,7 @@ const postgres = await startPostgres({ settings: { fsync: 'on', full_page_writes
 const redis = await startRedis();
 let isOver = false;
 try {
-    await postgres.sqlFile(path.join(root, 'deploy/sql/install.sql'));
+    await installSchema(postgres);
     const gateway = await startGateway({
         definitions: { dir: definitions }, postgres: { url: postgres.url }, redis: { host: '127.0.0.1', port: redis.port },
     }, { binary: plainBinary });

@@ -13,7 +13,8 @@ import { plainBinary, root, startGateway, stopAll } from '../tests/support/gatew
 import { startPostgres } from '../tests/support/postgres.mjs';
 import { destroyServers } from '../tests/support/private_server.mjs';
 import { startRedis } from '../tests/support/redis.mjs';
-import { sleep, until } from '../tests/support/waiting.mjs';
+import { installSchema } from '../tests/support/sophia_schema.mjs';
+import { percentile, sleep, until } from '../tests/support/waiting.mjs';
 
 const { values } = parseArgs({
     options: {
@@ -84,7 +85,7 @@ async function measure(port) {
     }
     await until('the last answers', () => times.length === asked);
     all.forEach(({ socket }) => socket.destroy());
-    return { times: times.sort((a, b) => a - b), notFromL1 };
+    return { times, notFromL1 };
 }
 
 /** Upper bound, in ms, of the bucket of gw_http_seconds that holds this share of the requests since `before`: the gateway's own part. */
@@ -97,7 +98,7 @@ function bucketOf(before, now, share) {
 const postgres = await startPostgres();
 const redis = await startRedis();
 try {
-    await postgres.sqlFile(path.join(root, 'deploy/sql/install.sql'));
+    await installSchema(postgres);
     await postgres.sqlFile(path.join(root, 'deploy/sql/sample/sample.sql'));
     const gateway = await startGateway({
         definitions: { dir: path.join(root, 'deploy/definitions') }, postgres: { url: postgres.url },
@@ -107,7 +108,7 @@ try {
     const before = await gateway.metrics();
     const { times, notFromL1 } = await measure(gateway.port);
     const inside = bucketOf(before, await gateway.metrics(), 0.99);
-    const at = (share) => times[Math.min(times.length - 1, Math.floor(times.length * share))].toFixed(2);
+    const at = (share) => percentile(times, share).toFixed(2);
     console.log(`${times.length} requests at ${rate}/s over ${connections} connections, ${(await gateway.get(target)).bytes.length} bytes each: ` +
         `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, p99.9 ${at(0.999)} ms, max ${at(1)} ms; ` +
         `within the gateway p99 <= ${inside} ms; ${notFromL1} not fresh from L1`);

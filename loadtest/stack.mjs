@@ -15,6 +15,7 @@ import { request } from '../tests/support/http_client.mjs';
 import { startPostgres } from '../tests/support/postgres.mjs';
 import { PrivateServer, destroyServers, freePort } from '../tests/support/private_server.mjs';
 import { startRedis } from '../tests/support/redis.mjs';
+import { installSchema } from '../tests/support/sophia_schema.mjs';
 import { sleep } from '../tests/support/waiting.mjs';
 
 const RESTART_AFTER_MS = 5000;
@@ -52,7 +53,7 @@ async function supervise(server) {
 
 /** deploy/sql, then the sample: every file in the order of its name. */
 async function fill(postgres) {
-    await postgres.sqlFile(path.join(root, 'deploy/sql/install.sql'));
+    await installSchema(postgres);
     const sample = path.join(root, 'deploy/sql/sample');
     for (const name of fs.readdirSync(sample).filter((name) => name.endsWith('.sql')).sort()) {
         await postgres.sqlFile(path.join(sample, name));

@@ -11,15 +11,14 @@ import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { parseArgs, promisify } from 'node:util';
-import { startPostgres } from '../tests/support/postgres.mjs';
+import { program, startPostgres } from '../tests/support/postgres.mjs';
 import { destroyServers } from '../tests/support/private_server.mjs';
 import { installSchema } from '../tests/support/sophia_schema.mjs';
 
 const run = promisify(execFile);
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '3' } } });
 const seconds = Number(values.seconds);
-const versions = fs.readdirSync('/usr/lib/postgresql').sort((a, b) => Number(b) - Number(a));
-const pgbench = versions.map((version) => path.join('/usr/lib/postgresql', version, 'bin/pgbench')).find((file) => fs.existsSync(file));
+const pgbench = program('pgbench');
 
 const setUp = `
     create table plain_state (like sophia.kpi_state including all);

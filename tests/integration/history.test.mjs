@@ -6,6 +6,7 @@ import { root, startGateway, stopAll } from '../support/gateway.mjs';
 import { startPostgres } from '../support/postgres.mjs';
 import { destroyServers } from '../support/private_server.mjs';
 import { startRedis } from '../support/redis.mjs';
+import { installSchema } from '../support/sophia_schema.mjs';
 import { until } from '../support/waiting.mjs';
 
 const KPI = '/api/v1/kpis/exec.revenue_mtd/history';
@@ -20,7 +21,7 @@ const config = () => ({
 });
 before(async () => {
     [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
-    await postgres.sqlFile(path.join(root, 'deploy/sql/install.sql'));
+    await installSchema(postgres);
     await postgres.sqlFile(path.join(root, 'deploy/sql/sample/sample.sql'));
     gateway = await startGateway(config());
     await until('PostgreSQL to be connected', async () => (await gateway.get(`${KPI}?points=50`)).json().cache?.status === 'fresh');

@@ -13,7 +13,7 @@ import { until } from './waiting.mjs';
 const home = '/usr/lib/postgresql';
 const versions = fs.existsSync(home) ? fs.readdirSync(home).sort((a, b) => Number(b) - Number(a)) : [];
 const bin = versions.map((version) => path.join(home, version, 'bin')).find((directory) => fs.existsSync(path.join(directory, 'postgres')));
-const program = (name) => path.join(bin ?? '/usr/bin', name);
+export const program = (name) => path.join(bin ?? '/usr/bin', name);
 
 const defaults = {
     fsync: 'off', full_page_writes: 'off', max_connections: 60, shared_buffers: '16MB', listen_addresses: '127.0.0.1',
