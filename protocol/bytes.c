@@ -144,8 +144,7 @@ void bytes_append_format(struct bytes *bytes, const char *format, ...)
     bytes->length += (size_t)length;
 }
 
-/** Length of the well-formed UTF-8 sequence at text, 0 when there is none (RFC 3629, table in section 4). */
-static size_t utf8_sequence(const unsigned char *text, size_t left)
+size_t utf8_sequence(const unsigned char *text, size_t left)
 {
     unsigned char first = text[0];
     if (first < 0x80) {

@@ -32,6 +32,8 @@ void bytes_append_byte(struct bytes *bytes, char byte);
 void bytes_append_u64(struct bytes *bytes, uint64_t value);
 void bytes_append_i64(struct bytes *bytes, int64_t value);
 void bytes_append_format(struct bytes *bytes, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** Length of the well-formed UTF-8 sequence at text, 0 when there is none (RFC 3629, table in section 4). left >= 1. */
+size_t utf8_sequence(const unsigned char *text, size_t left);
 /** A JSON string: quotes, escapes, and U+FFFD for bytes that are not UTF-8. */
 void bytes_append_json_string(struct bytes *bytes, const char *text, size_t length);
 

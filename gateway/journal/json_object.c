@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "protocol/bytes.h"
+
 struct scan {
     const unsigned char *at, *end;
 };
@@ -29,28 +31,12 @@ static bool byte_take(struct scan *scan, char byte)
     return false;
 }
 
-/* One character of UTF-8 beyond ASCII: RFC 3629, table 3-7 of Unicode. */
+/* One character of UTF-8. */
 static bool multibyte_take(struct scan *scan)
 {
-    unsigned char first = *scan->at;
-    size_t more = first >= 0xc2 && first <= 0xdf   ? 1
-                  : first >= 0xe0 && first <= 0xef ? 2
-                  : first >= 0xf0 && first <= 0xf4 ? 3
-                                                   : 0;
-    if (more == 0 || (size_t)(scan->end - scan->at) <= more) {
-        return false;
-    }
-    unsigned char least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-    unsigned char most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-    for (size_t i = 1; i <= more; i++) {
-        if (scan->at[i] < least || scan->at[i] > most) {
-            return false;
-        }
-        least = 0x80;
-        most = 0xbf;
-    }
-    scan->at += more + 1;
-    return true;
+    size_t length = utf8_sequence(scan->at, (size_t)(scan->end - scan->at));
+    scan->at += length;
+    return length > 0;
 }
 
 static bool hex4_take(struct scan *scan)
@@ -183,7 +169,7 @@ static bool value_scan(struct scan *scan, int depth)
     return is_good;
 }
 
-bool json_is_object(const char *text, size_t length)
+bool text_is_json_object(const char *text, size_t length)
 {
     struct scan scan = {.at = (const unsigned char *)text, .end = (const unsigned char *)text + length};
     return length >= 2 && text[0] == '{' && text[length - 1] == '}' && value_scan(&scan, 0) &&

@@ -15,7 +15,7 @@ enum { JSON_OBJECT_MAX_DEPTH = 16 };
  * named twice pass.
  * Cost: O(length), no memory.
  */
-bool json_is_object(const char *text, size_t length);
+bool text_is_json_object(const char *text, size_t length);
 /** Valid UTF-8 without control characters, not empty. */
 bool text_is_printable(const char *text, size_t length);
 

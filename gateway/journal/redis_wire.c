@@ -146,7 +146,7 @@ static enum result entry_decode(struct cursor *cursor, struct wire_message *mess
     entry.field_length = field_length;
     entry.value_length = value_length;
     if (!is_removed && (!text_take(cursor, value_length, &entry.value) ||
-                        !json_is_object(entry.value, entry.value_length))) {
+                        !text_is_json_object(entry.value, entry.value_length))) {
         return RESULT_MALFORMED;
     }
     message->versions[publication->count] = version;
@@ -238,7 +238,7 @@ enum result wire_decode_stored(const char *text, size_t length, struct wire_stor
         return RESULT_MALFORMED;
     }
     size_t left = (size_t)(cursor.end - cursor.at) - 1;
-    if (*cursor.at == 'v' && left <= VALUE_MAX_BYTES && json_is_object(cursor.at + 1, left)) {
+    if (*cursor.at == 'v' && left <= VALUE_MAX_BYTES && text_is_json_object(cursor.at + 1, left)) {
         stored.value = cursor.at + 1;
         stored.value_length = left;
     } else if (*cursor.at != 'd' || left > 0) {

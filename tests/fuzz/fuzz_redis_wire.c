@@ -23,7 +23,7 @@ static void message_check(const struct wire_message *message, const char *text, 
         rev = entry->rev;
         assert(wire_is_field(entry->field, entry->field_length));
         assert(entry->field + entry->field_length <= text + size);
-        assert(!entry->value || json_is_object(entry->value, entry->value_length));
+        assert(!entry->value || text_is_json_object(entry->value, entry->value_length));
     }
     assert(publication->count > 0 && rev == publication->to.offset && rev <= INTEGER_MAX_EXACT);
 }
@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     }
     wire_message_finish(&message);
     if (wire_decode_stored(text, size, &stored) == RESULT_OK) {
-        assert(!stored.value || json_is_object(stored.value, stored.value_length));
+        assert(!stored.value || text_is_json_object(stored.value, stored.value_length));
     }
     if (wire_decode_id(text, size, &position) == RESULT_OK) {
         assert(position.offset <= INTEGER_MAX_EXACT);

@@ -189,21 +189,21 @@ static void test_only_json_objects_pass(void **state)
         "{\"a\":NaN}",
     };
     for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) {
-        if (!json_is_object(yes[i], strlen(yes[i]))) {
+        if (!text_is_json_object(yes[i], strlen(yes[i]))) {
             fail_msg("refused: %s", yes[i]);
         }
     }
     for (size_t i = 0; i < sizeof no / sizeof *no; i++) {
-        if (json_is_object(no[i], strlen(no[i]))) {
+        if (text_is_json_object(no[i], strlen(no[i]))) {
             fail_msg("accepted: %s", no[i]);
         }
     }
-    assert_false(json_is_object("{\"a\":1\0}", 8));
+    assert_false(text_is_json_object("{\"a\":1\0}", 8));
     char deep[128];
     for (int depth = 1; depth <= JSON_OBJECT_MAX_DEPTH + 1; depth++) {
         int length = snprintf(deep, sizeof deep, "{\"a\":%.*s1%.*s}", depth - 1, "[[[[[[[[[[[[[[[[[[",
                               depth - 1, "]]]]]]]]]]]]]]]]]]");
-        assert_int_equal(json_is_object(deep, (size_t)length), depth <= JSON_OBJECT_MAX_DEPTH);
+        assert_int_equal(text_is_json_object(deep, (size_t)length), depth <= JSON_OBJECT_MAX_DEPTH);
     }
 }
 
