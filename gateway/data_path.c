@@ -7,14 +7,12 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "cache/cache_class.h"
 #include "journal/memory_journal.h"
 #include "journal/redis_journal.h"
 #include "upstream_links.h"
 
 enum {
-    MAX_BOARDS = 1024,
     CONNECT_TIMEOUT_MS = 3000,
     PING_AFTER_MS = 2000, /* with the next: a dead Redis is found within 5 s */
     REPLY_TIMEOUT_MS = 3000,
@@ -69,14 +67,14 @@ static struct breaker_options breaker_of(const struct config_breaker *config)
 static bool build_journals(struct data_path *path, struct loop *loop, struct metrics *metrics,
                            const struct config *config, const struct journal_host *host)
 {
-    path->local = memory_journal_create(host, MAX_BOARDS);
+    path->local = memory_journal_create(host, DATA_PATH_MAX_BOARDS);
     if (!path->local || config->journal_kind != JOURNAL_REDIS) {
         return path->local != NULL;
     }
     struct redis_journal_options options = redis_journal_defaults;
     options.server = &path->redis;
     options.prefix = config->redis.prefix;
-    options.max_boards = MAX_BOARDS;
+    options.max_boards = DATA_PATH_MAX_BOARDS;
     options.max_fields = (size_t)config->limits.fields_per_board * 2; /* those not swept yet count as well */
     /* Not an option: only tests/faults/failover.test.mjs sets it, to show what nonces are for. */
     options.check_nonce = !getenv("SOPHIA_GATEWAY_IGNORE_NONCES");

@@ -1,7 +1,7 @@
 /**
  * What this process shares with others: the connections to Redis and
  * PostgreSQL, and what stands on them: the journals, the query pool, the cache,
- * and the leases by which one process works for all.
+ * and a command link for leases.
  *
  * Loop: loop thread. Nothing here blocks: an upstream that is down is dialled again and again.
  */
@@ -13,16 +13,18 @@
 #include "config.h"
 #include "io/loop.h"
 #include "io/pg_pool.h"
-#include "io/redis_lease.h"
+#include "io/redis_link.h"
 #include "journal/journal.h"
 #include "upstreams.h"
+
+enum { DATA_PATH_MAX_BOARDS = 1024 }; /* of journals, pipeline and hub alike */
 
 struct data_path;
 
 /** Owns: config, loop, metrics and host->context outlive it. NULL when memory ran out. */
 struct data_path *data_path_create(struct loop *loop, struct metrics *metrics, const struct config *config,
                                    const struct journal_host *host);
-/** The journals answer what is outstanding and are gone. First of all at the end; may be called once. */
+/** The journals answer what is outstanding and are gone. First of all at the end; again does nothing. */
 void data_path_close_journals(struct data_path *path);
 /** After the sources and transports that use it. NULL is allowed. */
 void data_path_destroy(struct data_path *path);

@@ -11,7 +11,6 @@
  */
 #include "gateway.h"
 
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +37,6 @@
 #include "transports/ws_transport.h"
 
 enum {
-    MAX_BOARDS = 1024,
     MAX_KPIS = 8192,
     START_WAIT_MS = 2000,
     START_LOOK_MS = 5,
@@ -50,7 +48,6 @@ enum {
 
 struct gateway {
     struct config *config;
-    char *definitions_dir;
     char node[NODE_NAME_MAX + 1];
     struct loop *loop;
     struct metrics *metrics;
@@ -166,7 +163,7 @@ static void on_reload_signal(void *context)
 {
     struct gateway *gateway = context;
     bool is_done = reload_options(gateway->config);
-    if (!reload_definitions(gateway->config, gateway->definitions_dir, gateway->pipeline) || !is_done) {
+    if (!reload_definitions(gateway->config, gateway->pipeline) || !is_done) {
         metric_add(gateway->reload_failures, 1);
     }
 }
@@ -219,12 +216,12 @@ static bool build_core(struct gateway *gateway, struct catalog *catalog)
     const struct moment now = clock_moment();
     const struct hub_options hub_options = {
         .max_viewers = config->listen.max_connections,
-        .max_topics = MAX_BOARDS,
+        .max_topics = DATA_PATH_MAX_BOARDS,
         .heartbeat_ms = config->fanout.heartbeat_ms,
     };
     const struct hub_host host = {.context = gateway, .wake_at = host_wake_at, .now_us = host_now_us};
     const struct pipeline_options pipeline_options = {
-        .max_boards = MAX_BOARDS,
+        .max_boards = DATA_PATH_MAX_BOARDS,
         .max_kpis = MAX_KPIS,
         .max_fields_per_board = config->limits.fields_per_board,
         .max_tombstones_per_board = config->limits.removed_rows_per_board,
@@ -374,12 +371,11 @@ static void name_node(struct gateway *gateway)
     }
 }
 
-static bool build(struct gateway *gateway, struct catalog *catalog, const char *definitions_dir)
+static bool build(struct gateway *gateway, struct catalog *catalog)
 {
-    gateway->definitions_dir = strdup(definitions_dir);
     gateway->loop = loop_create();
     gateway->metrics = metrics_create();
-    if (!gateway->definitions_dir || !gateway->loop || !gateway->metrics) {
+    if (!gateway->loop || !gateway->metrics) {
         return false;
     }
     if (worker_number() != 0) { /* one address, several processes: a scraper must tell their counters apart */
@@ -391,7 +387,7 @@ static bool build(struct gateway *gateway, struct catalog *catalog, const char *
            build_sources(gateway) && build_signals(gateway);
 }
 
-struct gateway *gateway_create(struct config *config, struct catalog *catalog, const char *definitions_dir)
+struct gateway *gateway_create(struct config *config, struct catalog *catalog)
 {
     struct gateway *gateway = calloc(1, sizeof *gateway);
     if (!gateway) {
@@ -400,7 +396,7 @@ struct gateway *gateway_create(struct config *config, struct catalog *catalog, c
     }
     gateway->config = config;
     name_node(gateway);
-    if (!build(gateway, catalog, definitions_dir)) {
+    if (!build(gateway, catalog)) {
         log_error("gateway could not be built");
         gateway_destroy(gateway);
         return NULL;
@@ -456,6 +452,5 @@ void gateway_destroy(struct gateway *gateway)
     }
     metrics_destroy(gateway->metrics);
     config_finish(gateway->config);
-    free(gateway->definitions_dir);
     free(gateway);
 }

@@ -17,9 +17,9 @@ struct gateway;
  * Owns:   takes config, in every case; keeps its own reference to catalog.
  * Errors: NULL after logging why.
  */
-struct gateway *gateway_create(struct config *config, struct catalog *catalog, const char *definitions_dir);
+struct gateway *gateway_create(struct config *config, struct catalog *catalog);
 
-/** Accept, serve, drain on SIGTERM or SIGINT, reload on SIGHUP. False when the port could not be bound. */
+/** Accept, serve, drain on SIGTERM or SIGINT, reload on SIGHUP. False when a source could not start or the port could not be bound. */
 bool gateway_run(struct gateway *gateway);
 
 /** NULL is allowed. */

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -77,14 +76,9 @@ static struct catalog *definitions_load(const struct config *config)
 static int run(struct config *config, struct catalog *catalog)
 {
     signal(SIGPIPE, SIG_IGN); /* a peer that hangs up is an error code, not a death */
-    char *definitions_dir = strdup(config->definitions_dir);
-    struct gateway *gateway = definitions_dir ? gateway_create(config, catalog, definitions_dir) : NULL;
-    if (!definitions_dir) {
-        config_finish(config);
-    }
+    struct gateway *gateway = gateway_create(config, catalog);
     bool is_clean = gateway && gateway_run(gateway);
     gateway_destroy(gateway);
-    free(definitions_dir);
     return is_clean ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

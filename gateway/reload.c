@@ -40,11 +40,11 @@ static bool fits_mappings(const struct config *running, const struct catalog *ca
     return fits;
 }
 
-bool reload_definitions(const struct config *running, const char *directory, struct pipeline *pipeline)
+bool reload_definitions(const struct config *running, struct pipeline *pipeline)
 {
     struct catalog_report report;
     catalog_report_init(&report);
-    struct catalog *catalog = catalog_load(directory, &report);
+    struct catalog *catalog = catalog_load(running->definitions_dir, &report);
     findings_log(LOG_LEVEL_ERROR, "definitions refused, the ones before stay", &report.text);
     bool is_done = catalog && fits_mappings(running, catalog);
     if (is_done) {

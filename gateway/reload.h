@@ -15,6 +15,6 @@
 bool reload_options(struct config *running);
 
 /** The definitions; refused when they lack a field that the configuration in force maps something to. */
-bool reload_definitions(const struct config *running, const char *directory, struct pipeline *pipeline);
+bool reload_definitions(const struct config *running, struct pipeline *pipeline);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "io/redis_lease.h"
 #include "sources/demo_source.h"
 #include "sources/http_ingest.h"
 #include "sources/internal_source.h"
