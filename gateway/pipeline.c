@@ -1,7 +1,7 @@
 /*
  * Who owns what, what the journal calls, what viewers and HTTP ask for. How a
  * submission is judged is in pipeline_submission.c, how definitions come into
- * force in pipeline_definitions.c.
+ * force in pipeline_definitions.c, how a source's boards start afresh in pipeline_restart.c.
  */
 #include "pipeline.h"
 
@@ -259,7 +259,8 @@ static void host_on_publication(void *context, const char *board, const struct o
         log_error("board could not store a publication", LOG_TEXT("board", board),
                   LOG_TEXT("err", result_name(result)));
     }
-    for (size_t i = 0; is_shared_board(pipeline, board) && i < publication->count; i++) {
+    bool learns = is_shared_board(pipeline, board);
+    for (size_t i = 0; learns && i < publication->count; i++) {
         history_learn(pipeline, &publication->entries[i]);
     }
     hub_board_changed(pipeline->hub, topic, coalesce_of(pipeline, publication), now);

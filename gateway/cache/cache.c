@@ -194,6 +194,7 @@ static bool answer_from_l1(struct cache *cache, struct l1_entry *entry, cache_an
     struct cache_answer given = cache_answer_of(cache, entry, status, result);
     size_t class_index = entry->class;
     bool is_early = state == L1_FRESH && entry->value &&
+                    class->early_factor > 0 && /* spares the random word */
                     cache_class_is_early(class, given.age_ms, entry->ttl_ms, entry->load_ms, random_u64());
     l1_touch(entry);
     cache_value_ref(given.value); /* the refresh may replace it before the answer is given */

@@ -312,7 +312,7 @@ static void remove_missed(struct l2 *l2)
 
 /* ---- values ---- */
 
-/* A number of exactly `length` digits, with a sign if is_signed. */
+/* A number that fills these bytes, with or without a sign. */
 static bool parse_number(const char *at, size_t length, int64_t *out_number)
 {
     char text[NUMBER_MAX];

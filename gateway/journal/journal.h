@@ -37,9 +37,9 @@ struct journal_item {
     size_t value_length;
     enum version_rule rule;
     uint64_t version; /* GIVEN, KEPT */
-    enum result
-        outcome; /* set by the journal: OK, UNCHANGED (same version, or the same text: a higher version is recorded
-                            then too), OLDER, OTHER_LINEAGE, UNAVAILABLE, FULL, NO_MEMORY */
+    /* Set by the journal: OK, UNCHANGED (same version, or the same text: a higher version is recorded then too), OLDER,
+     * OTHER_LINEAGE, UNAVAILABLE, FULL, TOO_BIG (the whole transaction, shared journals only), NO_MEMORY. */
+    enum result outcome;
 };
 
 /** One transaction for one board: all accepted items leave in one publication. Borrowed until done, with all text. */

@@ -5,8 +5,8 @@
  *   publication   1 P BOARD EPOCH FROM TO NONCE COUNT\n   then COUNT times
  *                 REV VERSION FIELD_BYTES VALUE_BYTES\n   ("-" instead of VALUE_BYTES: removed), field and
  *                 value, nothing between
- *   moved         1 M BOARD EPOCH\n                       the order was started afresh or moved: read the
- *   board stored field  VERSION PUBLISHED OFFSET TEXT           TEXT is "v" and the value, or "d"
+ *   moved         1 M BOARD EPOCH\n                       the order began afresh or moved: read the board
+ *   stored field  VERSION PUBLISHED OFFSET TEXT           TEXT is "v" and the value, or "d"
  *
  * Pure: bytes to structs. Whatever decodes is fit for a board: JSON objects, printable names, rising revs.
  */

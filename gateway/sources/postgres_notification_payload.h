@@ -35,7 +35,7 @@ MUST_CHECK enum result payload_change(const struct notification_payload *payload
 
 /** The first row as the cache keeps it; version: of the row when it has one, else what is passed. NULL: no memory, or no row. */
 struct cache_value *row_pack(const struct pg_result *result, uint64_t version, int64_t now_ms);
-/** The other way. order: of the snapshot it was read with. Result: as postgres_row_read(). */
+/** The other way. key: the row's, when its columns have none. Result: as postgres_row_read(). */
 MUST_CHECK enum result row_unpack(const struct cache_value *value, const struct kpi *kpi, const char *key,
                                   struct change *out_change, char out_detail[REASON_MAX_BYTES + 1]);
 

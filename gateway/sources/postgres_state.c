@@ -352,14 +352,9 @@ static void take_row(struct gathering *gathering, const struct pg_result *result
 
 /* ---- fields that left the table ---- */
 
-struct search {
-    struct postgres_state *state;
-    const struct kpi *kpi;
-};
-
 static void suspect(void *context, const char *field, size_t length)
 {
-    struct postgres_state *state = ((struct search *)context)->state;
+    struct postgres_state *state = context;
     if (!map_get(&state->full.seen, field, length) &&
         map_put(&state->suspects.fields, field, length, state) != RESULT_OK) {
         return; /* no memory: at the next full read */
@@ -379,11 +374,10 @@ static void find_suspects(struct postgres_state *state)
     state->suspects.version = state->full.version + 1;
     for (size_t i = 0; !state->full.is_incomplete && i < catalog_kpi_count(catalog); i++) {
         const struct kpi *kpi = catalog_kpi_at(catalog, i);
-        struct search search = {.state = state, .kpi = kpi};
         if (strcmp(kpi->source_kind, "pg") == 0 && !kpi->source_query &&
             state->options.owns(state->options.context, kpi)) {
             (void)pipeline_each_field(state->options.pipeline, kpi->id, suspect,
-                                      &search); /* no board: nothing */
+                                      state); /* no board: nothing */
         }
     }
 }

@@ -12,7 +12,7 @@
 #define SOPHIA_SOURCES_REDIS_STREAMS_H
 
 #include "io/loop.h"
-#include "sources/redis_calls.h"
+#include "io/redis_link.h"
 #include "sources/redis_submissions.h"
 
 struct redis_streams;
