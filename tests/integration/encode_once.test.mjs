@@ -15,8 +15,11 @@ test('1,000 viewers, one change: the encoder runs once; with event streams besid
     const crowd = new Crowd();
     const encodes = () => gateway.metric('gw_encodes_total', { message: 'update' });
     await gateway.post([{ field: 'test.count', value: 0 }, { field: 'test.level', value: 1 }]);
+    const opening = performance.now();
     await crowd.call('open', { port: gateway.port, count: 1000, board: 'alpha' });
-    assert.equal(await gateway.metric('gw_encodes_total', { message: 'snapshot' }), 1, 'snapshots of one position');
+    const snapshots = await gateway.metric('gw_encodes_total', { message: 'snapshot' });
+    const seconds = (performance.now() - opening) / 1000; // a snapshot says what time it is, and is used for a second
+    assert.ok(snapshots <= 1 + seconds, `${snapshots} snapshots of one position in ${seconds} s`);
 
     let before = await encodes();
     await gateway.post({ field: 'test.count', value: 1 });
