@@ -3,7 +3,7 @@
  * its due tick modulo the slots; entries of a later turn are passed over.
  *
  * Invariants: now_tick has been run; an armed entry lies in a slot whose tick
- * is after now_tick, or in the private list of the wheel_run under way.
+ * is after now_tick, or is ready.
  */
 #include "base/wheel.h"
 
@@ -24,6 +24,7 @@ void wheel_init(struct wheel *wheel, uint32_t tick_ms, uint64_t now_ms)
     wheel->tick_ms = tick_ms;
     wheel->now_tick = now_ms / tick_ms;
     wheel->count = 0;
+    list_init(&wheel->ready);
 }
 
 void wheel_entry_init(struct wheel_entry *entry)
@@ -57,19 +58,18 @@ void wheel_disarm(struct wheel *wheel, struct wheel_entry *entry)
     }
 }
 
-static void collect_due(struct wheel *wheel, struct list_node *slot, uint64_t tick, struct list_node *due)
+static void collect_due(struct wheel *wheel, struct list_node *slot, uint64_t tick)
 {
     LIST_EACH_SAFE(node, slot) {
         struct wheel_entry *entry = LIST_ITEM(node, struct wheel_entry, node);
         if (due_tick(wheel, entry->due_ms) <= tick) {
             list_remove(node);
-            list_append(due, node);
+            list_append(&wheel->ready, node);
         }
     }
 }
 
-void wheel_run(struct wheel *wheel, uint64_t now_ms, void (*on_due)(void *context, struct wheel_entry *entry),
-               void *context)
+void wheel_advance(struct wheel *wheel, uint64_t now_ms)
 {
     uint64_t now_tick = now_ms / wheel->tick_ms;
     if (now_tick <= wheel->now_tick) {
@@ -77,16 +77,28 @@ void wheel_run(struct wheel *wheel, uint64_t now_ms, void (*on_due)(void *contex
     }
     uint64_t passed = now_tick - wheel->now_tick;
     uint64_t visits = passed < WHEEL_SLOTS ? passed : WHEEL_SLOTS; /* after a long sleep one turn finds all */
-    struct list_node due;
-    list_init(&due);
     for (uint64_t i = 1; i <= visits; i++) {
-        collect_due(wheel, &wheel->slots[(wheel->now_tick + i) % WHEEL_SLOTS], now_tick, &due);
+        collect_due(wheel, &wheel->slots[(wheel->now_tick + i) % WHEEL_SLOTS], now_tick);
     }
     wheel->now_tick = now_tick;
-    /* Popped one by one: on_due may disarm, re-arm or free what waits behind it. */
-    while (!list_is_empty(&due)) {
-        struct wheel_entry *entry = LIST_ITEM(due.next, struct wheel_entry, node);
-        wheel_disarm(wheel, entry);
+}
+
+struct wheel_entry *wheel_take(struct wheel *wheel)
+{
+    if (list_is_empty(&wheel->ready)) {
+        return NULL;
+    }
+    struct wheel_entry *entry = LIST_ITEM(wheel->ready.next, struct wheel_entry, node);
+    wheel_disarm(wheel, entry);
+    return entry;
+}
+
+void wheel_run(struct wheel *wheel, uint64_t now_ms, void (*on_due)(void *context, struct wheel_entry *entry),
+               void *context)
+{
+    wheel_advance(wheel, now_ms);
+    /* Taken one by one: on_due may disarm, re-arm or free what waits behind it. */
+    for (struct wheel_entry *entry = wheel_take(wheel); entry; entry = wheel_take(wheel)) {
         on_due(context, entry);
     }
 }
@@ -95,6 +107,9 @@ uint64_t wheel_next_due_ms(const struct wheel *wheel)
 {
     if (wheel->count == 0) {
         return UINT64_MAX;
+    }
+    if (!list_is_empty(&wheel->ready)) {
+        return 0;
     }
     /* The first occupied slot; if all in it belong to a later turn, the run finds nothing and asks again. */
     for (uint64_t tick = wheel->now_tick + 1; tick < wheel->now_tick + WHEEL_SLOTS; tick++) {

@@ -25,7 +25,8 @@ struct wheel {
     struct list_node slots[WHEEL_SLOTS];
     uint32_t tick_ms;
     uint64_t now_tick;
-    uint64_t count; /* armed entries */
+    uint64_t count;         /* armed entries */
+    struct list_node ready; /* due, not taken yet; still armed */
 };
 
 void wheel_init(struct wheel *wheel, uint32_t tick_ms, uint64_t now_ms);
@@ -40,7 +41,10 @@ bool wheel_entry_is_armed(const struct wheel_entry *entry);
  */
 void wheel_run(struct wheel *wheel, uint64_t now_ms, void (*on_due)(void *context, struct wheel_entry *entry),
                void *context);
-/** When to call wheel_run next; UINT64_MAX when nothing is armed. */
+/** wheel_run in pieces: first what is due at now_ms gets ready, then each call takes one entry, disarmed; NULL at the end. */
+void wheel_advance(struct wheel *wheel, uint64_t now_ms);
+struct wheel_entry *wheel_take(struct wheel *wheel);
+/** When to run it next; 0 while something is ready, UINT64_MAX when nothing is armed. */
 uint64_t wheel_next_due_ms(const struct wheel *wheel);
 
 #endif

@@ -1,7 +1,10 @@
 /*
  * Topics, the flush, heartbeats, drain. Deadlines live in two wheels (flush
- * windows, rate-limited viewers); topics whose flush is due in this very turn
- * sit in `urgent`. The host is asked for one wake-up at a time.
+ * windows, rate-limited viewers). What is due and visits many viewers, a flush or a heartbeat, is a walk; walks
+ * queue, and hub_run() does as many visits as fit its slice. The host is asked for one wake-up at a time.
+ *
+ * A pass of a flush that is cut into slices gives each viewer the head as it is when its turn comes: what changes between
+ * slices goes to the rest of the viewers merged, and to those told before by another pass.
  *
  * Nothing here is freed during a walk: a viewer that fails a write is marked
  * closing and its transport reports the end later.
@@ -20,7 +23,25 @@ enum {
     FLUSH_TICK_MS = 4,
     DUE_TICK_MS = 10,
     SCRATCH_MAX_BYTES = 65536,
+    VISITS_PER_LOOK = 32, /* at the clock: about 2 % of a slice */
 };
+
+/* Each may be NULL but visit. */
+struct walk_kind {
+    void (*on_begin)(struct walk *walk);
+    void (*on_slice)(struct walk *walk); /* it begins, or goes on after the loop had its turn */
+    void (*visit)(struct walk *walk, const struct list_node *member, struct moment now);
+    void (*on_end)(struct walk *walk);
+};
+static const struct walk_kind flush_kind, heartbeat_kind, idle_kind;
+
+static void walk_init(struct walk *walk, const struct walk_kind *kind, struct list_node *head)
+{
+    list_init(&walk->queued);
+    walk->kind = kind;
+    walk->head = head;
+    walk->next = NULL;
+}
 
 static bool hub_metrics_register(struct hub_metrics *m, struct metrics *metrics)
 {
@@ -66,7 +87,9 @@ struct hub *hub_create(const struct hub_options *options, const struct hub_host 
     map_init(&hub->topics, options->max_topics);
     list_init(&hub->topic_list);
     list_init(&hub->viewers);
-    list_init(&hub->urgent);
+    list_init(&hub->walks);
+    list_init(&hub->flushed_now);
+    walk_init(&hub->idle_walk, &idle_kind, &hub->viewers);
     wheel_init(&hub->flush_wheel, FLUSH_TICK_MS, now.monotonic_ms);
     wheel_init(&hub->due_wheel, DUE_TICK_MS, now.monotonic_ms);
     bytes_init(&hub->scratch, SCRATCH_MAX_BYTES);
@@ -92,7 +115,9 @@ static void topic_destroy(struct topic *topic)
 {
     wheel_disarm(&topic->hub->flush_wheel, &topic->flush);
     list_remove(&topic->in_hub);
-    list_remove(&topic->urgent);
+    list_remove(&topic->flush_walk.queued);
+    list_remove(&topic->heartbeat_walk.queued);
+    list_remove(&topic->flushed_now);
     encoder_cache_finish(&topic->cache);
     free(topic);
 }
@@ -168,10 +193,13 @@ struct topic *hub_add_topic(struct hub *hub, struct board *board)
     topic->board = board;
     encoder_cache_init(&topic->cache);
     list_init(&topic->subscriptions);
-    list_init(&topic->urgent);
+    walk_init(&topic->flush_walk, &flush_kind, &topic->subscriptions);
+    walk_init(&topic->heartbeat_walk, &heartbeat_kind, &topic->subscriptions);
+    list_init(&topic->flushed_now);
     wheel_entry_init(&topic->flush);
     topic->flushed = board_position(board).offset;
     topic->flush_from = topic->flushed;
+    topic->pass_flushed = topic->flushed;
     topic->epoch = board_position(board).epoch;
     if (map_put(&hub->topics, board_id(board), strlen(board_id(board)), topic) != RESULT_OK) {
         free(topic);
@@ -227,6 +255,75 @@ uint32_t hub_viewer_count(const struct hub *hub)
     return hub->viewer_count;
 }
 
+/* ---- walks ---- */
+
+static void walk_queue(struct hub *hub, struct walk *walk)
+{
+    if (list_is_empty(&walk->queued)) {
+        list_append(&hub->walks, &walk->queued);
+    }
+}
+
+static bool walk_is_under_way(const struct walk *walk)
+{
+    return walk->next != NULL;
+}
+
+static void walk_step_over(struct walk *walk, const struct list_node *member)
+{
+    if (walk->next == member) {
+        walk->next = member->next;
+    }
+}
+
+void topic_step_over(struct topic *topic, const struct subscription *subscription)
+{
+    walk_step_over(&topic->flush_walk, &subscription->in_topic);
+    walk_step_over(&topic->heartbeat_walk, &subscription->in_topic);
+}
+
+void hub_step_over(struct hub *hub, const struct viewer *viewer)
+{
+    walk_step_over(&hub->idle_walk, &viewer->in_hub);
+}
+
+static bool slice_is_over(const struct hub *hub)
+{
+    return hub->host.now_us(hub->host.context) >= hub->slice_ends_us;
+}
+
+/* false: the slice ended first. */
+static bool walk_go_on(struct hub *hub, struct walk *walk, struct moment now)
+{
+    const struct walk_kind *kind = walk->kind;
+    if (!walk_is_under_way(walk)) {
+        walk->next = walk->head->next;
+        if (kind->on_begin) {
+            kind->on_begin(walk);
+        }
+    }
+    if (kind->on_slice) {
+        kind->on_slice(walk);
+    }
+    for (unsigned visits = 1; walk->next != walk->head; visits++) {
+        const struct list_node *member = walk->next;
+        walk->next = member->next;
+        kind->visit(walk, member, now);
+        if (visits % VISITS_PER_LOOK == 0 && slice_is_over(hub)) {
+            break;
+        }
+    }
+    if (walk->next != walk->head) {
+        return false;
+    }
+    walk->next = NULL;
+    list_remove(&walk->queued);
+    if (kind->on_end) {
+        kind->on_end(walk);
+    }
+    return true;
+}
+
 /* ---- flush ---- */
 
 void hub_wake(struct hub *hub, uint64_t monotonic_ms)
@@ -240,9 +337,14 @@ void hub_wake(struct hub *hub, uint64_t monotonic_ms)
 static void topic_make_urgent(struct hub *hub, struct topic *topic)
 {
     wheel_disarm(&hub->flush_wheel, &topic->flush);
-    if (list_is_empty(&topic->urgent)) {
-        list_append(&hub->urgent, &topic->urgent);
-    }
+    topic->has_changed_since = walk_is_under_way(&topic->flush_walk);
+    walk_queue(hub, &topic->flush_walk);
+}
+
+static bool topic_is_urgent(const struct topic *topic)
+{
+    return walk_is_under_way(&topic->flush_walk) ? topic->has_changed_since
+                                                 : !list_is_empty(&topic->flush_walk.queued);
 }
 
 void hub_board_changed(struct hub *hub, struct topic *topic, uint32_t coalesce_ms, struct moment now)
@@ -251,7 +353,7 @@ void hub_board_changed(struct hub *hub, struct topic *topic, uint32_t coalesce_m
     if (topic->promised_us == 0 || promised_us < topic->promised_us) {
         topic->promised_us = promised_us;
     }
-    if (!list_is_empty(&topic->urgent)) {
+    if (topic_is_urgent(topic)) {
         return;
     }
     if (coalesce_ms == 0) {
@@ -287,6 +389,7 @@ void hub_board_rebased(struct hub *hub, struct topic *topic, bool has_common, ui
     uint64_t shared = has_common ? common : at.offset;
     topic->flushed = topic->flushed < shared ? topic->flushed : shared;
     topic->flush_from = topic->flushed;
+    topic->pass_flushed = topic->flushed;
     topic->epoch = at.epoch;
     encoder_cache_clear(&topic->cache);
     topic_make_urgent(hub, topic);
@@ -298,41 +401,71 @@ void hub_board_reset(struct hub *hub, struct topic *topic, struct moment now)
     hub_board_rebased(hub, topic, false, 0, now);
 }
 
-static void topic_flush(struct topic *topic, struct moment now)
+static void flush_begin(struct walk *walk)
 {
-    struct hub *hub = topic->hub;
-    uint64_t head = board_position(topic->board).offset;
-    topic->flush_from = topic->flushed;
-    topic->flushed = head;
-    LIST_EACH(node, &topic->subscriptions) {
-        struct subscription *subscription = LIST_ITEM(node, struct subscription, in_topic);
-        subscription_serve(subscription, now);
-        if (subscription->cursor < head) {
-            metric_add(hub->metrics.coalesced, 1);
-        }
+    struct topic *topic = LIST_ITEM(walk, struct topic, flush_walk);
+    topic->flush_from = topic->pass_flushed; /* the pass before told its first viewers no more than this */
+    topic->pass_flushed = board_position(topic->board).offset;
+    topic->leaving_us = topic->promised_us;
+    topic->promised_us = 0;
+}
+
+static void flush_slice(struct walk *walk)
+{
+    struct topic *topic = LIST_ITEM(walk, struct topic, flush_walk);
+    topic->flushed = board_position(topic->board).offset;
+}
+
+static void flush_visit(struct walk *walk, const struct list_node *member, struct moment now)
+{
+    const struct topic *topic = LIST_ITEM(walk, const struct topic, flush_walk);
+    struct subscription *subscription = LIST_ITEM(member, struct subscription, in_topic);
+    if (walk->next != walk->head) {
+        __builtin_prefetch(LIST_ITEM(walk->next, const struct subscription, in_topic)->viewer);
     }
+    subscription_serve(subscription, now);
+    if (subscription->cursor < topic->flushed) {
+        metric_add(topic->hub->metrics.coalesced, 1);
+    }
+}
+
+static void flush_end(struct walk *walk)
+{
+    struct topic *topic = LIST_ITEM(walk, struct topic, flush_walk);
+    struct hub *hub = topic->hub;
     metric_add(hub->metrics.flushes, 1);
-    if (topic->promised_us != 0) {
-        uint64_t now_us = hub->host.now_us(hub->host.context);
-        uint64_t late_us = now_us > topic->promised_us ? now_us - topic->promised_us : 0;
-        metric_observe(hub->metrics.push_seconds, (double)late_us / 1e6);
-        topic->promised_us = 0;
+    list_append(&hub->flushed_now, &topic->flushed_now);
+    if (topic->has_changed_since) {
+        topic->has_changed_since = false;
+        walk_queue(hub, walk);
+    }
+}
+
+static const struct walk_kind flush_kind = {
+    .on_begin = flush_begin,
+    .on_slice = flush_slice,
+    .visit = flush_visit,
+    .on_end = flush_end,
+};
+
+/* The last frame of their flush has left. */
+static void flushes_account(struct hub *hub)
+{
+    while (!list_is_empty(&hub->flushed_now)) {
+        struct topic *topic = LIST_ITEM(hub->flushed_now.next, struct topic, flushed_now);
+        list_remove(&topic->flushed_now);
+        if (topic->leaving_us != 0) {
+            uint64_t now_us = hub->host.now_us(hub->host.context);
+            uint64_t late_us = now_us > topic->leaving_us ? now_us - topic->leaving_us : 0;
+            metric_observe(hub->metrics.push_seconds, (double)late_us / 1e6);
+            topic->leaving_us = 0;
+        }
     }
 }
 
 static void on_flush_due(void *context, struct wheel_entry *entry)
 {
     topic_make_urgent(context, LIST_ITEM(entry, struct topic, flush));
-}
-
-struct due_context {
-    struct moment now;
-};
-
-static void on_subscription_due(void *context, struct wheel_entry *entry)
-{
-    const struct due_context *due = context;
-    subscription_serve(LIST_ITEM(entry, struct subscription, due), due->now);
 }
 
 /* ---- heartbeats ---- */
@@ -360,14 +493,6 @@ static struct frame *heartbeat_frame(struct hub *hub, const struct topic *topic,
     return frame_create(form, "heartbeat", NULL, hub->scratch.at, hub->scratch.length);
 }
 
-static void heartbeat_write(struct viewer *viewer, const struct frame *frame)
-{
-    if (frame && viewer_can_write(viewer)) {
-        (void)viewer_write(viewer, frame,
-                           viewer->hub->metrics.heartbeats); /* a failure has marked it closing */
-    }
-}
-
 void topic_heartbeat_one(struct topic *topic, struct viewer *viewer, struct moment now)
 {
     struct frame *frame = heartbeat_frame(topic->hub, topic, (enum wire_form)viewer->form, now);
@@ -376,69 +501,137 @@ void topic_heartbeat_one(struct topic *topic, struct viewer *viewer, struct mome
 }
 
 /* A viewer that cannot take bytes gets no heartbeat: what it will read next is newer. */
-static void topic_heartbeat(struct topic *topic, struct moment now)
+static void heartbeat_write(struct viewer *viewer, const struct topic *topic, struct moment now)
 {
-    struct frame *frames[WIRE_FORM_COUNT] = {NULL};
-    LIST_EACH(node, &topic->subscriptions) {
-        const struct subscription *subscription = LIST_ITEM(node, const struct subscription, in_topic);
-        struct viewer *viewer = subscription->viewer;
-        if (subscription->is_ahead) {
-            continue; /* our position would look to it like another history */
-        }
-        if (!frames[viewer->form]) {
-            frames[viewer->form] = heartbeat_frame(topic->hub, topic, (enum wire_form)viewer->form, now);
-        }
-        heartbeat_write(viewer, frames[viewer->form]);
+    struct hub *hub = viewer->hub;
+    struct frame **frame = &hub->heartbeats[viewer->form];
+    if (!*frame) {
+        *frame = heartbeat_frame(hub, topic, (enum wire_form)viewer->form, now);
     }
-    for (int form = 0; form < WIRE_FORM_COUNT; form++) {
-        frame_unref(frames[form]);
+    if (*frame && viewer_can_write(viewer)) {
+        (void)viewer_write(viewer, *frame, hub->metrics.heartbeats); /* a failure has marked it closing */
     }
 }
 
-static void idle_heartbeat(struct hub *hub, struct moment now)
+/* The frames of one slice: the next says another time, or is another board's. */
+static void heartbeats_forget(struct hub *hub)
 {
-    struct frame *frame = heartbeat_frame(hub, NULL, WIRE_WS, now);
-    LIST_EACH(node, &hub->viewers) {
-        struct viewer *viewer = LIST_ITEM(node, struct viewer, in_hub);
-        if (viewer->subscription_count == 0 && viewer->is_welcome) {
-            heartbeat_write(viewer, frame);
-        }
+    for (int form = 0; form < WIRE_FORM_COUNT; form++) {
+        frame_unref(hub->heartbeats[form]);
+        hub->heartbeats[form] = NULL;
     }
-    frame_unref(frame);
 }
+
+static void heartbeat_slice(struct walk *walk)
+{
+    heartbeats_forget(LIST_ITEM(walk, struct topic, heartbeat_walk)->hub);
+}
+
+static void heartbeat_visit(struct walk *walk, const struct list_node *member, struct moment now)
+{
+    const struct subscription *subscription = LIST_ITEM(member, const struct subscription, in_topic);
+    if (!subscription->is_ahead) { /* our position would look to it like another history */
+        heartbeat_write(subscription->viewer, LIST_ITEM(walk, const struct topic, heartbeat_walk), now);
+    }
+}
+
+static const struct walk_kind heartbeat_kind = {.on_slice = heartbeat_slice, .visit = heartbeat_visit};
+
+static void idle_slice(struct walk *walk)
+{
+    heartbeats_forget(LIST_ITEM(walk, struct hub, idle_walk));
+}
+
+static void idle_visit(struct walk *walk, const struct list_node *member, struct moment now)
+{
+    (void)walk;
+    struct viewer *viewer = LIST_ITEM(member, struct viewer, in_hub);
+    if (viewer->subscription_count == 0 && viewer->is_welcome) {
+        heartbeat_write(viewer, NULL, now);
+    }
+}
+
+static const struct walk_kind idle_kind = {.on_slice = idle_slice, .visit = idle_visit};
 
 /*
  * A heartbeat of unflushed changes would name a position ahead of everyone;
  * that is allowed ("changes are being held back"), so it need not wait.
  */
-static void heartbeats(struct hub *hub, struct moment now)
+static void heartbeats_queue(struct hub *hub, struct moment now)
 {
     hub->next_heartbeat_ms = now.monotonic_ms + hub->options.heartbeat_ms;
     LIST_EACH(node, &hub->topic_list) {
-        topic_heartbeat(LIST_ITEM(node, struct topic, in_hub), now);
+        struct topic *topic = LIST_ITEM(node, struct topic, in_hub);
+        if (topic->subscription_count > 0) {
+            walk_queue(hub, &topic->heartbeat_walk);
+        }
     }
-    idle_heartbeat(hub, now);
+    walk_queue(hub, &hub->idle_walk);
 }
 
-void hub_run(struct hub *hub, struct moment now)
+/* ---- a slice ---- */
+
+static void walks_go_on(struct hub *hub, struct moment now)
 {
-    hub->wake_ms = UINT64_MAX;
-    wheel_run(&hub->flush_wheel, now.monotonic_ms, on_flush_due, hub);
-    while (!list_is_empty(&hub->urgent)) {
-        struct topic *topic = LIST_ITEM(hub->urgent.next, struct topic, urgent);
-        list_remove(&topic->urgent);
-        topic_flush(topic, now);
+    while (!list_is_empty(&hub->walks) &&
+           walk_go_on(hub, LIST_ITEM(hub->walks.next, struct walk, queued), now) && !slice_is_over(hub)) {
     }
-    struct due_context due = {.now = now};
-    wheel_run(&hub->due_wheel, now.monotonic_ms, on_subscription_due, &due);
-    if (now.monotonic_ms >= hub->next_heartbeat_ms) {
-        heartbeats(hub, now);
+    heartbeats_forget(hub);
+}
+
+/* Viewers whose rate held them back. */
+static void due_go_on(struct hub *hub, struct moment now)
+{
+    struct wheel_entry *entry = NULL;
+    for (unsigned visits = 1; (entry = wheel_take(&hub->due_wheel)) != NULL; visits++) {
+        subscription_serve(LIST_ITEM(entry, struct subscription, due), now);
+        if (visits % VISITS_PER_LOOK == 0 && slice_is_over(hub)) {
+            return;
+        }
+    }
+}
+
+static uint64_t next_slice_ms(const struct hub *hub, struct moment now)
+{
+    if (!list_is_empty(&hub->walks)) {
+        return now.monotonic_ms;
     }
     uint64_t next = hub->next_heartbeat_ms;
     uint64_t flush = wheel_next_due_ms(&hub->flush_wheel);
     uint64_t served = wheel_next_due_ms(&hub->due_wheel);
     next = flush < next ? flush : next;
-    hub_wake(hub, served < next ? served : next);
+    return served < next ? served : next;
+}
+
+void hub_run(struct hub *hub, struct moment now)
+{
+    hub->wake_ms = UINT64_MAX;
+    hub->slice_ends_us = hub->host.now_us(hub->host.context) + HUB_SLICE_US;
+    wheel_run(&hub->flush_wheel, now.monotonic_ms, on_flush_due, hub);
+    wheel_advance(&hub->due_wheel, now.monotonic_ms);
+    if (now.monotonic_ms >= hub->next_heartbeat_ms) {
+        heartbeats_queue(hub, now);
+    }
+    if (hub->host.hold_writes) {
+        hub->host.hold_writes(hub->host.context);
+    }
+    /* In turns: neither may take every slice. */
+    bool is_due_first = hub->is_due_late;
+    hub->is_due_late = false;
+    if (is_due_first) {
+        due_go_on(hub, now);
+    }
+    walks_go_on(hub, now);
+    if (!is_due_first && slice_is_over(hub)) {
+        hub->is_due_late = true;
+    } else if (!is_due_first) {
+        due_go_on(hub, now);
+    }
+    if (hub->host.release_writes) {
+        hub->host.release_writes(hub->host.context);
+    }
+    flushes_account(hub);
+    hub_wake(hub, next_slice_ms(hub, now));
 }
 
 /* ---- sources, welcome, drain ---- */

@@ -6,7 +6,8 @@
  * for a lower rate, or is hidden stays behind its cursor and later gets one
  * overlay for its whole range.
  *
- * Cost: a flush is O(changed fields) once plus O(1) per viewer of the board.
+ * Cost: a flush is O(changed fields) once plus O(1) per viewer of the board. It goes in slices of HUB_SLICE_US at most: between
+ * two of them the loop reads, and what changed meanwhile goes to those not yet told, merged.
  * Loop: loop thread. Never reads a clock: the moment is passed in.
  */
 #ifndef SOPHIA_FANOUT_HUB_H
@@ -28,13 +29,19 @@ struct hub_options {
     uint32_t heartbeat_ms;
 };
 
+/** How long hub_run() may go on. With what is held then leaving, and one encoding, the loop is busy for 5 ms at most. */
+enum { HUB_SLICE_US = 3000 };
+
 /** What the hub needs from its owner. */
 struct hub_host {
     void *context;
     /** Call hub_run() at this monotonic time, or earlier. The earliest request counts. */
     void (*wake_at)(void *context, uint64_t monotonic_ms);
-    /** Monotonic microseconds, for the latency metric only. */
+    /** Monotonic microseconds. */
     uint64_t (*now_us)(void *context);
+    /** Between these two calls transports may keep what viewers are sent, and write it together. NULL: they may not. */
+    void (*hold_writes)(void *context);
+    void (*release_writes)(void *context);
 };
 
 struct hub;
@@ -73,7 +80,7 @@ void hub_board_reset(struct hub *hub, struct topic *topic, struct moment now);
 void hub_board_rebased(struct hub *hub, struct topic *topic, bool has_common, uint64_t common,
                        struct moment now);
 
-/** Flush what is due, serve who is due, send heartbeats. */
+/** Flush what is due, serve who is due, send heartbeats: a slice of it, after which the host is asked for the next. */
 void hub_run(struct hub *hub, struct moment now);
 
 enum { HUB_SOURCES_MAX = 16 };

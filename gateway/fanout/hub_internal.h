@@ -29,6 +29,17 @@ struct subscription {
     uint64_t ahead_until_ms; /* monotonic; then it gets what we have */
 };
 
+/*
+ * A pass over the members of a list, in slices. Members may come and go in between: the step_over functions keep `next` on
+ * the list.
+ */
+struct walk {
+    struct list_node queued; /* in hub.walks until the pass is over */
+    const struct walk_kind *kind;
+    struct list_node *head; /* of the members */
+    struct list_node *next; /* the next to be visited; NULL: not begun */
+};
+
 struct answer {
     struct answer *next;
     struct frame *frame;
@@ -58,7 +69,10 @@ struct viewer {
 
 struct topic {
     struct list_node in_hub;
-    struct list_node urgent; /* in hub.urgent while a flush is due now */
+    struct walk flush_walk; /* queued while a flush is due now, or under way */
+    struct walk heartbeat_walk;
+    struct list_node
+        flushed_now; /* in hub.flushed_now from the end of a pass until its last frame has left */
     struct hub *hub;
     struct board *board;
     struct encoder_cache cache;
@@ -69,7 +83,10 @@ struct topic {
     struct wheel_entry flush; /* armed while changes gather */
     uint64_t flushed;         /* viewers at or beyond this offset are at the head */
     uint64_t flush_from;      /* where the newest flush began: its shared frame starts here */
-    uint64_t promised_us;     /* when the changes that gather should leave; 0 = none gather */
+    uint64_t pass_flushed; /* `flushed` when the newest pass began: it leaves no reading viewer behind this */
+    bool has_changed_since; /* since the pass under way began: those it told first need another */
+    uint64_t promised_us;   /* when the changes that gather should leave; 0 = none gather */
+    uint64_t leaving_us;    /* the same, of the changes that the pass under way began with */
 };
 
 struct hub_metrics {
@@ -100,7 +117,12 @@ struct hub {
     struct list_node viewers;
     uint32_t viewer_count;
     uint32_t subscription_count;
-    struct list_node urgent; /* topics to flush in this turn */
+    struct list_node walks;                    /* what is to be done now, first come first served */
+    struct walk idle_walk;                     /* heartbeats for viewers that watch nothing */
+    struct list_node flushed_now;              /* topics */
+    struct frame *heartbeats[WIRE_FORM_COUNT]; /* of the slice under way */
+    uint64_t slice_ends_us;
+    bool is_due_late; /* viewers held back by their rate had no turn in the last slice */
     struct wheel flush_wheel;
     struct wheel due_wheel;
     uint64_t next_heartbeat_ms;
@@ -116,6 +138,10 @@ struct hub {
 };
 
 void hub_wake(struct hub *hub, uint64_t monotonic_ms);
+/** This viewer leaves the list that idle_walk visits. */
+void hub_step_over(struct hub *hub, const struct viewer *viewer);
+/** This subscription leaves its topic. */
+void topic_step_over(struct topic *topic, const struct subscription *subscription);
 /** A cursor ahead of the board: does it stand on the board's history, now that the board has got there? */
 void subscription_judge_ahead(struct subscription *subscription);
 /** Write what this subscription is due, or note why not. */
@@ -124,7 +150,7 @@ void subscription_serve(struct subscription *subscription, struct moment now);
 void subscription_destroy(struct subscription *subscription);
 bool viewer_can_write(struct viewer *viewer);
 /** Write a shared frame; the caller has checked viewer_can_write. */
-bool viewer_write(struct viewer *viewer, const struct frame *frame, struct metric *count);
+bool viewer_write(struct viewer *viewer, struct frame *frame, struct metric *count);
 /** Write a frame to this viewer alone, in order with its other answers. NULL, for want of memory, closes it. */
 void viewer_say_frame(struct viewer *viewer, struct frame *frame);
 /** Tell one viewer the heartbeat of its board, now or with its answers. */

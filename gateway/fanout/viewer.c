@@ -66,6 +66,7 @@ void viewer_destroy(struct viewer *viewer)
     }
     subscriptions_forget(viewer);
     answers_forget(viewer);
+    hub_step_over(viewer->hub, viewer);
     list_remove(&viewer->in_hub);
     viewer->hub->viewer_count--;
     struct metric *count = viewer->hub->metrics.viewers[viewer->form];
@@ -127,7 +128,7 @@ bool viewer_can_write(struct viewer *viewer)
     return viewer->state == VIEWER_OPEN && !viewer->answers && viewer->ops->can_write(viewer->transport);
 }
 
-bool viewer_write(struct viewer *viewer, const struct frame *frame, struct metric *count)
+bool viewer_write(struct viewer *viewer, struct frame *frame, struct metric *count)
 {
     if (viewer->ops->write(viewer->transport, frame) != RESULT_OK) {
         viewer->state = VIEWER_CLOSING; /* the transport's closed callback follows */
@@ -372,6 +373,7 @@ void subscription_destroy(struct subscription *subscription)
 {
     struct hub *hub = subscription->viewer->hub;
     wheel_disarm(&hub->due_wheel, &subscription->due);
+    topic_step_over(subscription->topic, subscription);
     list_remove(&subscription->in_viewer);
     list_remove(&subscription->in_topic);
     subscription->viewer->subscription_count--;

@@ -32,8 +32,8 @@ struct viewer;
 /** What a viewer needs from its transport. None of these may call back into the viewer before returning. */
 struct viewer_ops {
     bool (*can_write)(void *transport);
-    /** Only after can_write. RESULT_CLOSED: the connection failed, its closed callback follows later. */
-    enum result (*write)(void *transport, const struct frame *frame);
+    /** Only after can_write. RESULT_CLOSED: the connection failed, its closed callback follows later. It may keep a reference. */
+    enum result (*write)(void *transport, struct frame *frame);
     /** viewer_on_writable() is called once, later. */
     void (*request_writable)(void *transport);
     void (*close)(void *transport, enum close_reason reason);

@@ -28,7 +28,7 @@ static bool ops_can_write(void *context)
     return http_stream_can_write(viewer->exchange);
 }
 
-static enum result ops_write(void *context, const struct frame *frame)
+static enum result ops_write(void *context, struct frame *frame)
 {
     const struct sse_viewer *viewer = context;
     return http_stream_write(viewer->exchange, frame->bytes, frame->length);

@@ -50,7 +50,7 @@ static bool ops_can_write(void *context)
     return ws_can_write(viewer->ws);
 }
 
-static enum result ops_write(void *context, const struct frame *frame)
+static enum result ops_write(void *context, struct frame *frame)
 {
     const struct ws_viewer *viewer = context;
     return ws_write(viewer->ws, frame->bytes, frame->length);

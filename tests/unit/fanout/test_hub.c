@@ -227,6 +227,165 @@ static void test_a_slow_viewer_gets_one_merged_update_with_the_latest_values(voi
     fixture_close(&f);
 }
 
+/* ---- slices ---- */
+
+enum { SLICED = 100, PER_SLICE = 32 };
+
+static void slices_open(struct fixture *f, struct fake_viewer *fakes)
+{
+    fixture_open(f);
+    for (int i = 0; i < SLICED; i++) {
+        join(f, &fakes[i], WIRE_WS);
+    }
+    f->loop.us_per_look = HUB_SLICE_US; /* one look at the clock, and the slice is over */
+}
+
+static void slices_close(struct fixture *f, struct fake_viewer *fakes)
+{
+    for (int i = 0; i < SLICED; i++) {
+        if (fakes[i].viewer) {
+            board_copy_assert_equal(&fakes[i].boards[0].copy, f->live.board);
+            assert_false(fakes[i].has_gap);
+            fake_viewer_close(&fakes[i]);
+        }
+    }
+    fixture_close(f);
+}
+
+static void test_a_long_flush_leaves_the_loop_its_turn(void **state)
+{
+    (void)state;
+    static struct fake_viewer fakes[SLICED];
+    struct fixture f;
+    slices_open(&f, fakes);
+    live_board_set(&f.live, "k.a", "{\"v\":2}", 0);
+    for (int told = PER_SLICE; told < SLICED; told += PER_SLICE) {
+        assert_true(fake_loop_slice(&f.loop));
+        assert_int_equal(fake_viewer_count(&fakes[told - 1]), 1);
+        assert_int_equal(fake_viewer_count(&fakes[told]), 0);
+    }
+    assert_int_equal(fake_loop_metric(&f.loop, "gw_flushes_total", NULL), 1); /* the fixture's own */
+    assert_true(fake_loop_slice(&f.loop));
+    assert_false(fake_loop_slice(&f.loop));
+    assert_int_equal(fake_loop_metric(&f.loop, "gw_flushes_total", NULL), 2);
+    assert_int_equal(fake_loop_metric(&f.loop, "gw_encodes_total", "message=\"update\""), 1);
+    slices_close(&f, fakes);
+}
+
+static void test_what_changes_between_slices_reaches_the_rest_merged_and_the_first_afterwards(void **state)
+{
+    (void)state;
+    static struct fake_viewer fakes[SLICED];
+    struct fixture f;
+    slices_open(&f, fakes);
+    live_board_set(&f.live, "k.a", "{\"v\":2}", 0);
+    assert_true(fake_loop_slice(&f.loop));
+    live_board_set(&f.live, "k.b", "{\"v\":3}", 0);
+    fake_loop_turn(&f.loop);
+    for (int i = 0; i < SLICED; i++) {
+        assert_int_equal(fake_viewer_count(&fakes[i]), i < PER_SLICE ? 2 : 1);
+    }
+    /* To the first change, over both, and what the first were not told. */
+    assert_int_equal(fake_loop_metric(&f.loop, "gw_encodes_total", "message=\"update\""), 3);
+    slices_close(&f, fakes);
+}
+
+static void test_viewers_may_leave_and_come_between_slices(void **state)
+{
+    (void)state;
+    static struct fake_viewer fakes[SLICED];
+    struct fixture f;
+    slices_open(&f, fakes);
+    live_board_set(&f.live, "k.a", "{\"v\":2}", 0);
+    assert_true(fake_loop_slice(&f.loop));
+    fake_viewer_close(&fakes[PER_SLICE]); /* whose turn is next */
+    fake_viewer_close(&fakes[PER_SLICE + 1]);
+    fake_viewer_close(&fakes[0]);
+    fake_viewer_close(&fakes[SLICED - 1]);
+    struct board_copy *late = join(&f, &fakes[0], WIRE_SSE);
+    fake_loop_turn(&f.loop);
+    board_copy_assert_equal(late, f.live.board);
+    assert_int_equal(fake_viewer_count(&fakes[0]), 0); /* its snapshot had it all */
+    /* All of them, in the middle of a pass. */
+    live_board_set(&f.live, "k.a", "{\"v\":3}", 0);
+    assert_true(fake_loop_slice(&f.loop));
+    for (int i = 0; i < SLICED; i++) {
+        if (fakes[i].viewer) {
+            fake_viewer_close(&fakes[i]);
+        }
+    }
+    fake_loop_turn(&f.loop);
+    slices_close(&f, fakes);
+}
+
+static void test_a_board_may_go_between_slices(void **state)
+{
+    (void)state;
+    static struct fake_viewer fakes[SLICED];
+    struct fixture f;
+    slices_open(&f, fakes);
+    struct live_board other;
+    live_board_open(&other, &f.loop, "other", &roomy, NULL, 0);
+    for (int i = 0; i < SLICED; i++) {
+        assert_int_equal(viewer_subscribe(fakes[i].viewer, other.topic, NULL, &plain, f.loop.now), RESULT_OK);
+    }
+    live_board_set(&other, "k.o", "{\"v\":1}", 0);
+    assert_true(fake_loop_slice(&f.loop));
+    live_board_close(&other);
+    live_board_set(&f.live, "k.a", "{\"v\":2}", 0);
+    fake_loop_turn(&f.loop);
+    slices_close(&f, fakes);
+}
+
+static void test_each_viewer_hears_one_heartbeat_in_slices_too(void **state)
+{
+    (void)state;
+    static struct fake_viewer fakes[SLICED];
+    struct fixture f;
+    slices_open(&f, fakes);
+    unsigned runs = f.loop.runs;
+    fake_loop_pass(&f.loop, HEARTBEAT_MS);
+    assert_true(f.loop.runs - runs >= SLICED / PER_SLICE);
+    for (int i = 0; i < SLICED; i++) {
+        assert_int_equal(fake_viewer_count_of(&fakes[i], "heartbeat"), 1);
+    }
+    slices_close(&f, fakes);
+}
+
+static void test_endless_flushes_do_not_starve_a_viewer_with_a_rate(void **state)
+{
+    (void)state;
+    static struct fake_viewer fakes[SLICED];
+    struct fixture f;
+    slices_open(&f, fakes);
+    struct live_board other;
+    live_board_open(&other, &f.loop, "other", &roomy, NULL, 0);
+    struct fake_viewer paced;
+    fake_viewer_open(&paced, f.loop.hub, WIRE_WS);
+    const struct viewer_quality slow = {.has_max_rate = true, .max_rate = 10};
+    assert_int_equal(viewer_subscribe(paced.viewer, other.topic, NULL, &slow, f.loop.now), RESULT_OK);
+    live_board_set(&other, "k.o", "{\"v\":1}", 0);
+    fake_loop_turn(&f.loop);
+    fake_viewer_forget(&paced);
+    live_board_set(&other, "k.o", "{\"v\":2}", 0);
+    fake_loop_turn(&f.loop);
+    assert_int_equal(fake_viewer_count(&paced), 0); /* not before its time */
+    fake_loop_pass(&f.loop, 80);
+    live_board_set(&f.live, "k.a", "{\"v\":1}", 0);
+    f.loop.now.monotonic_ms += 40; /* now it is due, and so is a flush of many slices */
+    f.loop.now.wall_ms += 40;
+    assert_true(fake_loop_slice(&f.loop));
+    assert_int_equal(fake_viewer_count(&paced), 0);
+    live_board_set(&f.live, "k.a", "{\"v\":2}", 0);
+    assert_true(fake_loop_slice(&f.loop));
+    assert_int_equal(fake_viewer_count(&paced), 1);
+    assert_int_equal(fake_viewer_count(&fakes[SLICED - 1]), 0); /* the flush is still under way */
+    fake_loop_turn(&f.loop);
+    fake_viewer_close(&paced);
+    live_board_close(&other);
+    slices_close(&f, fakes);
+}
+
 static void test_viewers_that_lag_together_share_one_encoding(void **state)
 {
     (void)state;
@@ -1255,6 +1414,12 @@ int main(void)
         cmocka_unit_test(test_a_window_that_begins_after_a_long_silence_is_kept),
         cmocka_unit_test(test_an_update_says_when_its_oldest_change_was_accepted),
         cmocka_unit_test(test_a_slow_viewer_gets_one_merged_update_with_the_latest_values),
+        cmocka_unit_test(test_a_long_flush_leaves_the_loop_its_turn),
+        cmocka_unit_test(test_what_changes_between_slices_reaches_the_rest_merged_and_the_first_afterwards),
+        cmocka_unit_test(test_viewers_may_leave_and_come_between_slices),
+        cmocka_unit_test(test_a_board_may_go_between_slices),
+        cmocka_unit_test(test_each_viewer_hears_one_heartbeat_in_slices_too),
+        cmocka_unit_test(test_endless_flushes_do_not_starve_a_viewer_with_a_rate),
         cmocka_unit_test(test_viewers_that_lag_together_share_one_encoding),
         cmocka_unit_test(test_a_rate_limited_viewer_gets_merged_updates_at_its_rate),
         cmocka_unit_test(test_the_granted_rate_is_echoed_exactly),

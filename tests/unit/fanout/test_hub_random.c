@@ -188,7 +188,11 @@ static void crowd_run(struct crowd *crowd, unsigned steps)
         if (chance_percent(&crowd->chance, 6) && live_board_fail_over(&crowd->live)) {
             crowd->failovers++;
         }
-        fake_loop_pass(&crowd->loop, chance_below(&crowd->chance, 30));
+        if (chance_percent(&crowd->chance, 30)) {
+            (void)fake_loop_slice(&crowd->loop); /* and the rest of the pass after the next weather */
+        } else {
+            fake_loop_pass(&crowd->loop, chance_below(&crowd->chance, 30));
+        }
         for (int i = 0; i < VIEWERS; i++) {
             check_halves(&crowd->fakes[i].boards[0].copy);
             assert_false(crowd->fakes[i].has_gap);
@@ -210,6 +214,7 @@ static void test_every_viewer_converges_in_any_weather(void **state)
         crowd.transactions = 0;
         crowd.failovers = 0;
         fake_loop_open(&crowd.loop, VIEWERS, HEARTBEAT_MS);
+        crowd.loop.us_per_look = run % 2 ? HUB_SLICE_US / 2 : 0; /* every other run: passes in slices */
         const struct board_options options = {
             .max_fields = 400,
             .max_tombstones = run % 3 == 0 ? 3 : 50,

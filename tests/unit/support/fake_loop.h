@@ -4,6 +4,7 @@
 #ifndef SOPHIA_TESTS_FAKE_LOOP_H
 #define SOPHIA_TESTS_FAKE_LOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/metrics.h"
@@ -17,10 +18,14 @@ struct fake_loop {
     struct moment now;
     uint64_t wake_ms; /* earliest request; UINT64_MAX = none */
     unsigned runs;
+    uint32_t us_per_look; /* set by the test: how far the fine clock moves each time the hub looks at it */
+    uint64_t looked_us;
 };
 
 void fake_loop_open(struct fake_loop *loop, uint32_t max_viewers, uint32_t heartbeat_ms);
 void fake_loop_close(struct fake_loop *loop);
+/** Run the hub once, as it asked for. false: it did not. */
+bool fake_loop_slice(struct fake_loop *loop);
 /** Let the time pass, running the hub whenever it asked for it. */
 void fake_loop_pass(struct fake_loop *loop, uint64_t ms);
 /** What is due at this very moment. */

@@ -81,7 +81,7 @@ static void apply(struct fake_viewer *fake, const json_t *message)
     }
 }
 
-static enum result write_frame(void *transport, const struct frame *frame)
+static enum result write_frame(void *transport, struct frame *frame)
 {
     struct fake_viewer *fake = transport;
     assert_true(can_write(fake)); /* never after the end, never unasked */
