@@ -111,6 +111,7 @@ struct config_fanout {
     uint32_t flush_ms;
     uint32_t heartbeat_ms;
     uint32_t send_buffer_bytes;
+    bool io_uring;
 };
 
 struct config_drain {

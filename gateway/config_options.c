@@ -129,6 +129,8 @@ const struct option config_options[OPTION_COUNT] = {
      "How often viewers hear that nothing has changed."},
     {"fanout.send_buffer_bytes", OPTION_INTEGER, AT(fanout.send_buffer_bytes), "65536", 4096, 16777216, NULL,
      false, "Send buffer of each connection in the kernel."},
+    {"fanout.io_uring", OPTION_BOOL, AT(fanout.io_uring), "true", 0, 0, NULL, false,
+     "Write to many viewers with one system call, where the kernel allows io_uring; else one call each."},
     {"drain.window_ms", OPTION_INTEGER, AT(drain.window_ms), "5000", 0, 3600000, NULL, false,
      "When stopping, viewers are asked to move at moments spread over this time."},
     {"drain.grace_ms", OPTION_INTEGER, AT(drain.grace_ms), "10000", 0, 3600000, NULL, false,

@@ -102,6 +102,18 @@ static uint64_t host_now_us(void *context)
     return clock_monotonic_us();
 }
 
+static void host_hold_writes(void *context)
+{
+    const struct gateway *gateway = context;
+    ws_transport_hold(gateway->ws);
+}
+
+static void host_release_writes(void *context)
+{
+    const struct gateway *gateway = context;
+    ws_transport_release(gateway->ws);
+}
+
 static void on_hub_due(void *context)
 {
     const struct gateway *gateway = context;
@@ -219,7 +231,13 @@ static bool build_core(struct gateway *gateway, struct catalog *catalog)
         .max_topics = DATA_PATH_MAX_BOARDS,
         .heartbeat_ms = config->fanout.heartbeat_ms,
     };
-    const struct hub_host host = {.context = gateway, .wake_at = host_wake_at, .now_us = host_now_us};
+    const struct hub_host host = {
+        .context = gateway,
+        .wake_at = host_wake_at,
+        .now_us = host_now_us,
+        .hold_writes = host_hold_writes,
+        .release_writes = host_release_writes,
+    };
     const struct pipeline_options pipeline_options = {
         .max_boards = DATA_PATH_MAX_BOARDS,
         .max_kpis = MAX_KPIS,
@@ -262,6 +280,7 @@ static bool build_listener(struct gateway *gateway)
         .port = config->listen.port,
         .max_connections = config->listen.max_connections,
         .send_buffer_bytes = config->fanout.send_buffer_bytes,
+        .uses_io_uring = config->fanout.io_uring,
         .ping_after_s = config->listen.ping_after_s,
         .hang_up_after_s = config->listen.hang_up_after_s,
         .request_timeout_s = config->listen.request_timeout_s,

@@ -77,6 +77,8 @@ struct listener {
 
     struct metric *connections[KIND_COUNT];
     struct metric *accepted;
+    struct metric *merged_frames;
+    struct metric *uses_io_uring;
     struct metric *refused[REFUSED_COUNT];
     struct metric *hung_up[HUNG_UP_COUNT];
     struct metric *requests[5]; /* by first digit of the status */

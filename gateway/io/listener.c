@@ -67,6 +67,11 @@ static void register_metrics(struct listener *listener, struct metrics *metrics)
             metrics_gauge(metrics, "gw_connections", kind_labels[i], "Open connections.");
     }
     listener->accepted = metrics_counter(metrics, "gw_accepted_total", NULL, "Connections accepted.");
+    listener->merged_frames =
+        metrics_counter(metrics, "gw_merged_frames_total", NULL,
+                        "Frames that left in one write with an earlier one of their viewer.");
+    listener->uses_io_uring =
+        metrics_gauge(metrics, "gw_io_uring", NULL, "1 while frames for many viewers leave by io_uring.");
     for (unsigned i = 0; i < REFUSED_COUNT; i++) {
         listener->refused[i] = metrics_counter(metrics, "gw_refused_total", refusal_labels[i],
                                                "Connections, handshakes and requests refused, by reason.");

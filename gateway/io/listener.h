@@ -27,6 +27,7 @@ struct listener_options {
     uint16_t port;                      /* 0 = any free port; listener_port() tells which */
     uint32_t max_connections;           /* accepted beyond it: answered 503 or closed, counted */
     uint32_t send_buffer_bytes;         /* SO_SNDBUF of accepted sockets */
+    bool uses_io_uring;                 /* for writes to many WebSockets, where the kernel allows it */
     uint32_t ping_after_s;              /* protocol ping after this long without a sign of life */
     uint32_t hang_up_after_s;           /* and gone after this long */
     uint32_t request_timeout_s;         /* slow headers and bodies */

@@ -10,6 +10,8 @@
  *
  * Oddities of libwebsockets that this file answers, each measured or read in its source:
  * - A write while output is pending corrupts the stream: ws_write asserts that nothing is.
+ * - lws_write costs a tenth of a send() on top of it: frames go to the socket past it, and only what the socket
+ *   does not take is given to lws_write, which keeps it and finishes it before anything of its own.
  * - lws_write of text writes into the bytes before the payload: LWS_WRITE_RAW writes nothing.
  * - A close frame is sent only when lws_close_reason is followed by a synchronous kill
  *   from outside its callbacks: closes go through a timer.
@@ -25,6 +27,7 @@
 #include "io/ws.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <libwebsockets.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +37,7 @@
 #include "base/log.h"
 #include "io/connection.h"
 #include "io/loop_handles.h"
+#include "io/send_batch.h"
 #include "protocol/bytes.h"
 
 enum {
@@ -61,11 +65,13 @@ struct ws {
     struct listener *listener;
     const struct ws_route *route;
     struct lws *wsi;             /* NULL before the handshake is answered */
+    struct send_item *held;      /* of ws_service.held: what leaves at the release; NULL: nothing */
     void *owner;                 /* NULL: nobody to tell */
     struct list_node close_node; /* in ws_service.closing while CLOSE_QUEUED or KILLED and not acted upon */
     struct deadline deadline;    /* OPEN: ping or hang-up; closing: patience */
     uint64_t last_seen_ms;       /* the peer's last message or pong */
     struct bytes *message;       /* fragments so far; NULL between messages */
+    int fd;                      /* owned by wsi */
     uint32_t fragments;
     uint8_t state;
     uint8_t reason; /* enum close_reason, once closing */
@@ -82,6 +88,10 @@ struct ws_service {
     struct ws *adopting; /* whose handshake is being fed right now */
     struct list_node closing;
     struct loop_timer *close_timer;
+    struct send_batch *batch;
+    bool is_holding;
+    size_t held_count;
+    struct send_item held[SEND_BATCH_MAX];
 };
 
 static void set_state(struct ws *ws, enum ws_state state)
@@ -213,21 +223,108 @@ static void on_deadline(void *owner)
 
 /* Writing. */
 
+/* What the socket did not take: kept by libwebsockets until it does. */
+static void keep_rest(struct ws *ws, const struct send_item *item, size_t taken, size_t length)
+{
+    unsigned char *rest =
+        (unsigned char *)item->parts[0].iov_base + taken; /* a raw write only reads (lws_issue_raw) */
+    unsigned char *copy = NULL;
+    if (item->part_count > 1) { /* in one piece: the second lws_write would find output pending */
+        copy = malloc(length);
+        size_t at = 0;
+        for (unsigned i = 0; copy && i < item->part_count; i++) {
+            memcpy(copy + at, item->parts[i].iov_base, item->parts[i].iov_len);
+            at += item->parts[i].iov_len;
+        }
+        rest = copy ? copy + taken : NULL;
+    }
+    if (!rest || lws_write(ws->wsi, rest, length - taken, LWS_WRITE_RAW) < 0) {
+        kill_later(ws);
+    }
+    free(copy);
+}
+
+static void write_done(struct ws *ws, const struct send_item *item)
+{
+    size_t length = 0;
+    for (unsigned i = 0; i < item->part_count; i++) {
+        length += item->parts[i].iov_len;
+    }
+    if (item->taken < 0 && item->taken != -EAGAIN) {
+        kill_later(ws);
+    } else if (item->taken < (ssize_t)length) {
+        keep_rest(ws, item, item->taken > 0 ? (size_t)item->taken : 0, length);
+    }
+}
+
+static void write_held(struct listener *listener)
+{
+    struct ws_service *service = listener->ws_service;
+    send_batch_run(service->batch, service->held, service->held_count);
+    for (size_t i = 0; i < service->held_count; i++) {
+        struct ws *ws = service->held[i].owner;
+        ws->held = NULL;
+        write_done(ws, &service->held[i]);
+    }
+    service->held_count = 0;
+    metric_set(listener->uses_io_uring, send_batch_uses_uring(service->batch));
+}
+
+void ws_hold(struct listener *listener)
+{
+    if (listener->ws_service) {
+        listener->ws_service->is_holding = true;
+    }
+}
+
+void ws_release(struct listener *listener)
+{
+    struct ws_service *service = listener->ws_service;
+    if (service && service->is_holding) {
+        service->is_holding = false;
+        write_held(listener);
+    }
+}
+
 bool ws_can_write(struct ws *ws)
 {
+    if (ws->held && ws->held->part_count == SEND_PARTS_MAX) {
+        write_held(ws->listener);
+    }
     return ws->state == WS_OPEN && !lws_partial_buffered(ws->wsi);
+}
+
+static void hold(struct ws *ws, struct iovec part)
+{
+    struct ws_service *service = ws->listener->ws_service;
+    if (ws->held) {
+        metric_add(ws->listener->merged_frames, 1);
+    } else {
+        if (service->held_count == SEND_BATCH_MAX) {
+            write_held(ws->listener);
+        }
+        ws->held = &service->held[service->held_count++];
+        ws->held->fd = ws->fd;
+        ws->held->owner = ws;
+        ws->held->part_count = 0;
+    }
+    ws->held->parts[ws->held->part_count++] = part;
 }
 
 enum result ws_write(struct ws *ws, const void *frame, size_t length)
 {
     assert(ws_can_write(ws));
-    /* The parameter is not const, but a raw write only reads (lws_issue_raw). */
-    unsigned char *bytes = (unsigned char *)(uintptr_t)frame;
-    if (lws_write(ws->wsi, bytes, length, LWS_WRITE_RAW) < 0) {
-        kill_later(ws);
-        return RESULT_CLOSED;
+    struct ws_service *service = ws->listener->ws_service;
+    const struct iovec part = {.iov_base = (void *)(uintptr_t)frame, .iov_len = length};
+    if (service->is_holding) {
+        hold(ws, part);
+        return RESULT_OK;
     }
-    return RESULT_OK;
+    struct send_item item = {.fd = ws->fd, .part_count = 1};
+    item.parts[0] = part;
+    send_batch_run(service->batch, &item, 1);
+    write_done(ws, &item);
+    return ws->state == WS_KILLED ? RESULT_CLOSED : RESULT_OK;
 }
 
 void ws_request_writable(struct ws *ws)
@@ -325,6 +422,7 @@ static int established(struct ws_service *service, struct lws *wsi)
     }
     service->adopting = NULL;
     ws->wsi = wsi;
+    ws->fd = (int)lws_get_socket_fd(wsi);
     lws_set_opaque_user_data(wsi, ws);
     set_state(ws, WS_OPEN);
     listener_count(ws->listener, KIND_WS, 1);
@@ -342,6 +440,7 @@ static int established(struct ws_service *service, struct lws *wsi)
 static void closed(struct ws *ws)
 {
     struct listener *listener = ws->listener;
+    assert(!ws->held); /* libwebsockets runs in its own turns of the loop */
     lws_set_opaque_user_data(ws->wsi, NULL);
     deadline_disarm(listener, &ws->deadline);
     list_remove(&ws->close_node);
@@ -568,7 +667,11 @@ bool ws_service_start(struct listener *listener)
     list_init(&service->closing);
     fill_protocols(service, listener);
     service->close_timer = loop_timer_create(listener->loop, on_close_timer, service);
-    if (service->close_timer == NULL || !create_context(listener, service)) {
+    service->batch = send_batch_create(listener->options.uses_io_uring);
+    if (service->batch) {
+        metric_set(listener->uses_io_uring, send_batch_uses_uring(service->batch));
+    }
+    if (service->close_timer == NULL || !service->batch || !create_context(listener, service)) {
         log_error("websocket service failed", LOG_TEXT("err", "no libwebsockets context"));
         return false;
     }
@@ -589,6 +692,7 @@ void ws_service_stop(struct listener *listener)
         lws_context_destroy(service->context); /* 4.1 frees the context only now */
     }
     loop_timer_destroy(service->close_timer);
+    send_batch_destroy(service->batch);
     free(service);
     listener->ws_service = NULL;
 }

@@ -3,9 +3,9 @@
  *
  * Writing is direct: a frame built once is written from where the change
  * happened, when ws_can_write() says that nothing is pending (one system call,
- * about 8 us; the WRITEABLE idiom costs four calls and 16 us). If something is
- * pending the caller keeps its cursor, asks for on_writable, and computes what
- * is needed then.
+ * about 8 us; the WRITEABLE idiom costs four calls and 16 us; between ws_hold() and
+ * ws_release() many connections share one). If something is pending the caller keeps its cursor,
+ * asks for on_writable, and computes what is needed then.
  */
 #ifndef SOPHIA_IO_WS_H
 #define SOPHIA_IO_WS_H
@@ -17,6 +17,7 @@
 #include "protocol/close_reason.h"
 #include "protocol/result.h"
 
+struct listener;
 struct ws;
 
 struct ws_route {
@@ -41,7 +42,7 @@ struct ws_route {
     void (*on_closed)(void *owner);
 };
 
-/** Nothing is pending on this connection and it is not closing. */
+/** Nothing is pending on this connection and it is not closing. It may write what is held. */
 bool ws_can_write(struct ws *ws);
 
 /**
@@ -49,9 +50,18 @@ bool ws_can_write(struct ws *ws);
  *
  * Needs:  ws_can_write(). What the kernel does not take now is copied and
  *         finished by the loop; ws_can_write() is false until then.
- * Result: RESULT_CLOSED when the connection failed; it is being closed then, on_closed follows later.
+ * Result: RESULT_CLOSED when the connection failed; it is being closed then, on_closed follows later. While writes are
+ *         held only on_closed tells.
  */
 MUST_CHECK enum result ws_write(struct ws *ws, const void *frame, size_t length);
+
+/**
+ * From here to ws_release() what is written is held, and leaves together: one write per connection, many connections per
+ * system call (io/send_batch.h).
+ * Needs: the caller keeps the bytes until ws_release() returns, and returns to the loop only after it.
+ */
+void ws_hold(struct listener *listener);
+void ws_release(struct listener *listener);
 
 void ws_request_writable(struct ws *ws);
 

@@ -18,6 +18,9 @@
 #include "protocol/limits.h"
 #include "protocol/viewer_message.h"
 
+/* Frames held at once: viewers that lag each at another place have a frame each. */
+enum { FRAMES_KEPT_MAX = 64 };
+
 struct ws_transport {
     struct ws_transport_options options;
     struct loop_timer *hello_timer;
@@ -26,6 +29,9 @@ struct ws_transport {
     struct metric *errors[CLOSE_REASON_COUNT];
     struct metric *closes[CLOSE_REASON_COUNT];
     struct metric *auth_ok, *auth_refused;
+    bool is_holding;
+    size_t kept_count;
+    struct frame *kept[FRAMES_KEPT_MAX]; /* references, to what is held */
 };
 
 struct ws_viewer {
@@ -50,9 +56,45 @@ static bool ops_can_write(void *context)
     return ws_can_write(viewer->ws);
 }
 
+void ws_transport_hold(struct ws_transport *transport)
+{
+    if (transport) {
+        transport->is_holding = true;
+        ws_hold(transport->options.listener);
+    }
+}
+
+void ws_transport_release(struct ws_transport *transport)
+{
+    if (!transport) {
+        return;
+    }
+    ws_release(transport->options.listener);
+    transport->is_holding = false;
+    while (transport->kept_count > 0) {
+        frame_unref(transport->kept[--transport->kept_count]);
+    }
+}
+
+/* The hub may drop its frame before the release. The same frame for many viewers in a row is kept once. */
+static void keep(struct ws_transport *transport, struct frame *frame)
+{
+    if (transport->kept_count > 0 && transport->kept[transport->kept_count - 1] == frame) {
+        return;
+    }
+    if (transport->kept_count == FRAMES_KEPT_MAX) {
+        ws_transport_release(transport);
+        ws_transport_hold(transport);
+    }
+    transport->kept[transport->kept_count++] = frame_ref(frame);
+}
+
 static enum result ops_write(void *context, struct frame *frame)
 {
     const struct ws_viewer *viewer = context;
+    if (viewer->transport->is_holding) {
+        keep(viewer->transport, frame);
+    }
     return ws_write(viewer->ws, frame->bytes, frame->length);
 }
 

@@ -30,6 +30,13 @@ struct ws_transport_options {
 
 /** Adds the route /ws. Owns: everything in options outlives it. NULL when memory ran out. */
 struct ws_transport *ws_transport_create(const struct ws_transport_options *options);
+/**
+ * Between these two calls frames are kept, and leave together: for the hub (hub_host). Spares system calls, and writes several
+ * frames for one viewer as one. NULL is allowed.
+ */
+void ws_transport_hold(struct ws_transport *transport);
+void ws_transport_release(struct ws_transport *transport);
+
 /** After the listener is gone. NULL is allowed. */
 void ws_transport_destroy(struct ws_transport *transport);
 

@@ -36,6 +36,7 @@ export const homes = [
     { pattern: /^jansson\.h$/, places: ['protocol', 'catalog', 'sources'] },
     { pattern: /^(libwebsockets\.h|libwebsockets\/)/, places: ['io'] },
     { pattern: /^(uv\.h|uv\/)/, places: ['io'] },
+    { pattern: /^liburing/, places: ['io'] },
     { pattern: /^hiredis\//, places: ['gateway/io/redis_link'] },
     { pattern: /^(libpq-fe\.h|libpq\/|postgresql\/)/, places: ['gateway/io/pg_link'] },
     { pattern: /^openssl\//, places: ['access'] },

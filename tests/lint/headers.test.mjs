@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { root, sourcesOf } from './sources.mjs';
 
 const run = promisify(execFile);
-const libraries = ['libwebsockets', 'libuv', 'hiredis', 'libpq', 'jansson', 'yaml-0.1', 'openssl', 'zlib', 'cmocka'];
+const libraries = ['libwebsockets', 'liburing', 'libuv', 'hiredis', 'libpq', 'jansson', 'yaml-0.1', 'openssl', 'zlib', 'cmocka'];
 const all = sourcesOf(root, ['protocol', 'gateway', 'tests', 'loadtest']);
 const headers = all.filter(({ file }) => file.endsWith('.h'));
 

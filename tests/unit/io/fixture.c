@@ -209,6 +209,7 @@ void fixture_start(struct fixture *f, const struct listener_options *changes)
         options.ping_after_s = changes->ping_after_s > 0 ? changes->ping_after_s : 25;
         options.hang_up_after_s = changes->hang_up_after_s > 0 ? changes->hang_up_after_s : 75;
     }
+    options.uses_io_uring = changes != NULL && changes->uses_io_uring;
     f->loop = loop_create();
     assert_non_null(f->loop);
     f->metrics = metrics_create();

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fixture.h"
+#include "io/send_batch.h"
 
 #define HANDSHAKE                                                                                          \
     "GET /ws HTTP/1.1\r\nHost: gw.example:81\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n" \
@@ -402,6 +403,106 @@ static void test_slow_reader_gets_whole_frames_and_is_told_when_drained(void **s
     assert_true(await(f, &f->closed, 1, 1000));
 }
 
+/** choke(), by held writes of several frames each. */
+static unsigned choke_held(struct fixture *f, size_t payload)
+{
+    enum { HELD = SEND_PARTS_MAX + 3 }; /* more than one write takes */
+    static char frames[HELD][70000];
+    unsigned count = 0;
+    for (int calm = 0; calm < 10; calm++) {
+        while (ws_can_write(f->ws)) {
+            ws_hold(f->listener);
+            for (int i = 0; i < HELD && ws_can_write(f->ws); i++) {
+                size_t length = build_frame(frames[i], (char)('a' + count % 26), payload);
+                assert_int_equal(ws_write(f->ws, frames[i], length), RESULT_OK);
+                assert_true(++count < 100000);
+            }
+            ws_release(f->listener);
+            calm = 0;
+        }
+        spend(f, 10); /* the kernels may find more room */
+    }
+    return count;
+}
+
+static void slow_reader_of_held_frames(bool uses_io_uring)
+{
+    static const size_t payloads[] = {60000, 200, 3000};
+    static struct fixture f;
+    fixture_start(&f, &(struct listener_options){.uses_io_uring = uses_io_uring});
+    int fd = shake_hands(&f);
+    for (unsigned round = 0; round < 3; round++) {
+        size_t payload = payloads[round];
+        unsigned frames = choke_held(&f, payload);
+        ws_request_writable(f.ws);
+        forget(&f);
+        assert_true(hear_bytes(&f, fd, frames * (payload + 4), 5000));
+        check_frames(&f, frames, payload);
+        assert_true(await(&f, &f.writable, round + 1, 1000));
+    }
+    assert_true(metric_read(metrics_find(f.metrics, "gw_merged_frames_total", NULL)) > 0);
+    (void)close(fd);
+    assert_true(await(&f, &f.closed, 1, 1000));
+    fixture_stop(&f);
+}
+
+static void test_held_frames_reach_a_slow_reader_whole(void **state)
+{
+    (void)state;
+    slow_reader_of_held_frames(false);
+    slow_reader_of_held_frames(true); /* by send as well where the kernel has no io_uring */
+}
+
+static void broken_connections_among_held_writes(bool uses_io_uring)
+{
+    enum { CONNECTIONS = SEND_BATCH_MAX + 20 };
+    static struct fixture f;
+    fixture_start(&f, &(struct listener_options){.uses_io_uring = uses_io_uring, .max_connections = 200});
+    int fds[CONNECTIONS];
+    struct ws *connections[CONNECTIONS];
+    for (int i = 0; i < CONNECTIONS; i++) {
+        fds[i] = shake_hands(&f);
+        connections[i] = f.ws;
+    }
+    /* Every tenth is reset by its peer; the loop has not heard of it when frames are written. */
+    const struct linger reset = {.l_onoff = 1};
+    for (int i = 0; i < CONNECTIONS; i += 10) {
+        assert_int_equal(setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
+        (void)close(fds[i]);
+    }
+    char frame[104];
+    size_t length = build_frame(frame, 'h', 100);
+    ws_hold(f.listener);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        assert_true(ws_can_write(connections[i]));
+        assert_int_equal(ws_write(connections[i], frame, length), RESULT_OK);
+    }
+    ws_release(f.listener);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        if (i % 10 != 0) {
+            forget(&f);
+            assert_true(hear_bytes(&f, fds[i], length, 1000));
+            assert_memory_equal(f.heard, frame, length);
+        }
+    }
+    assert_true(await(&f, &f.closed, (CONNECTIONS + 9) / 10, 1000));
+    assert_int_equal(f.closed, (CONNECTIONS + 9) / 10);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        if (i % 10 != 0) {
+            (void)close(fds[i]);
+        }
+    }
+    assert_true(await(&f, &f.closed, CONNECTIONS, 2000));
+    fixture_stop(&f);
+}
+
+static void test_broken_connections_do_not_disturb_held_writes_to_others(void **state)
+{
+    (void)state;
+    broken_connections_among_held_writes(false);
+    broken_connections_among_held_writes(true);
+}
+
 static void test_choked_connection_sends_its_close_after_the_data(void **state)
 {
     struct fixture *f = *state;
@@ -618,6 +719,8 @@ int main(void)
         TEST(test_refused_by_its_owner_is_closed_with_4300),
         TEST(test_peers_close_is_echoed),
         TEST(test_slow_reader_gets_whole_frames_and_is_told_when_drained),
+        cmocka_unit_test(test_held_frames_reach_a_slow_reader_whole),
+        cmocka_unit_test(test_broken_connections_do_not_disturb_held_writes_to_others),
         TEST(test_choked_connection_sends_its_close_after_the_data),
         TEST(test_choked_connection_that_never_drains_is_cut),
         TEST(test_answered_pings_keep_a_viewer_and_silence_ends_it),
