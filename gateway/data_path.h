@@ -17,7 +17,7 @@
 #include "journal/journal.h"
 #include "upstreams.h"
 
-enum { DATA_PATH_MAX_BOARDS = 1024 }; /* of journals, pipeline and hub alike */
+enum { DATA_PATH_MAX_BOARDS = 16384 }; /* of journals, pipeline and hub alike; as the catalogue */
 
 struct data_path;
 

@@ -37,7 +37,7 @@
 #include "transports/ws_transport.h"
 
 enum {
-    MAX_KPIS = 8192,
+    MAX_KPIS = 65536, /* as the catalogue */
     START_WAIT_MS = 2000,
     START_LOOK_MS = 5,
     DRAIN_LOOK_MS = 50,       /* how often a drain looks whether everybody has left */

@@ -31,6 +31,7 @@ struct catalog {
     struct map kpis_by_id;            /* borrows the KPIs */
     struct board_definition **boards; /* owned; in their order */
     size_t board_count;
+    struct map boards_by_id; /* borrows the boards */
     char hash[HASH_TEXT_BYTES + 1];
 };
 
@@ -92,8 +93,8 @@ static bool is_definition_name(const char *name)
 }
 
 struct name_list {
-    char *names[DEFINITION_FILES_MAX];
-    size_t count;
+    char **names; /* owned, like each of them */
+    size_t count, capacity;
 };
 
 static void name_list_finish(struct name_list *list)
@@ -101,6 +102,21 @@ static void name_list_finish(struct name_list *list)
     for (size_t i = 0; i < list->count; i++) {
         free(list->names[i]);
     }
+    free(list->names);
+}
+
+static bool name_list_grow(struct name_list *list)
+{
+    if (list->count < list->capacity) {
+        return true;
+    }
+    size_t wanted = list->capacity ? list->capacity * 2 : 64;
+    char **grown = realloc(list->names, wanted * sizeof *grown);
+    if (grown) {
+        list->names = grown;
+        list->capacity = wanted;
+    }
+    return grown != NULL;
 }
 
 static int compare_names(const void *left, const void *right)
@@ -115,7 +131,7 @@ static void list_add(struct name_list *list, const char *directory, const char *
         place_say(place, NULL, "more than %d files", DEFINITION_FILES_MAX);
         return;
     }
-    char *path = join_path(directory, name);
+    char *path = name_list_grow(list) ? join_path(directory, name) : NULL;
     if (!path) {
         place_say_no_memory(place);
         return;
@@ -138,7 +154,9 @@ static void list_definitions(struct name_list *list, const char *directory, cons
         }
     }
     (void)closedir(stream); /* only read */
-    qsort(list->names, list->count, sizeof *list->names, compare_names);
+    if (list->count > 0) {
+        qsort(list->names, list->count, sizeof *list->names, compare_names);
+    }
 }
 
 /** Calls read_file for every definition file of a directory below ours, in the order of their names. */
@@ -359,28 +377,30 @@ static void tie_kpis(struct loader *loader)
 
 /* ---- fourth pass: boards ---- */
 
-static const struct raw_definition *find_raw_board(const struct loader *loader, const char *id)
+static void say_duplicate_board(const struct loader *loader, const char *id, const struct place *place)
 {
+    const char *first = "";
     for (size_t i = 0; i < loader->board_count; i++) {
         if (strcmp(loader->boards[i].made.board->id, id) == 0) {
-            return &loader->boards[i];
+            first = loader->boards[i].file;
         }
     }
-    return NULL;
+    place_say(place, id, "is defined twice (also in %s)", first);
 }
 
 static bool keep_board(struct loader *loader, struct board_definition *board, const json_t *raw,
                        const char *file)
 {
     struct place place = place_in(loader, file);
-    const struct raw_definition *twin = find_raw_board(loader, board->id);
-    if (twin) {
-        place_say(&place, board->id, "is defined twice (also in %s)", twin->file);
+    struct map *by_id = &loader->catalog->boards_by_id;
+    if (map_get(by_id, board->id, strlen(board->id))) {
+        say_duplicate_board(loader, board->id, &place);
         return false;
     }
     struct raw_definition *slot = next_slot(&loader->boards, &loader->board_count, &loader->board_capacity);
     char *file_copy = strdup(file);
-    if (!slot || !file_copy) {
+    /* There is room: a board is a file, and files are counted. */
+    if (!slot || !file_copy || map_put(by_id, board->id, strlen(board->id), board) != RESULT_OK) {
         free(file_copy);
         place_say_no_memory(&place);
         return false;
@@ -471,26 +491,35 @@ static bool take_definitions(struct loader *loader)
     return true;
 }
 
-static bool add_board_to_kpi(struct kpi *kpi, struct board_definition *board, size_t board_count)
+static bool make_room_for_boards(const struct catalog *catalog)
 {
-    if (!kpi->boards) {
-        kpi->boards = calloc(board_count, sizeof(struct board_definition *));
+    for (size_t i = 0; i < catalog->kpi_count; i++) {
+        struct kpi *kpi = catalog->kpis[i];
+        kpi->boards =
+            kpi->board_count > 0 ? calloc(kpi->board_count, sizeof(struct board_definition *)) : NULL;
+        if (kpi->board_count > 0 && !kpi->boards) {
+            return false;
+        }
+        kpi->board_count = 0;
     }
-    if (!kpi->boards) {
-        return false;
-    }
-    kpi->boards[kpi->board_count++] = board;
     return true;
 }
 
-static bool tell_kpis_their_boards(struct catalog *catalog)
+static bool tell_kpis_their_boards(const struct catalog *catalog)
 {
+    for (size_t i = 0; i < catalog->board_count; i++) {
+        for (size_t j = 0; j < catalog->boards[i]->kpi_count; j++) {
+            catalog->boards[i]->kpis[j]->board_count++;
+        }
+    }
+    if (!make_room_for_boards(catalog)) {
+        return false;
+    }
     for (size_t i = 0; i < catalog->board_count; i++) {
         struct board_definition *board = catalog->boards[i];
         for (size_t j = 0; j < board->kpi_count; j++) {
-            if (!add_board_to_kpi(board->kpis[j], board, catalog->board_count)) {
-                return false;
-            }
+            struct kpi *kpi = board->kpis[j];
+            kpi->boards[kpi->board_count++] = board;
         }
     }
     return true;
@@ -555,6 +584,7 @@ static struct catalog *catalog_create(void)
         catalog->references = 1;
         class_table_init(&catalog->classes);
         map_init(&catalog->kpis_by_id, DEFINITION_KPIS_MAX);
+        map_init(&catalog->boards_by_id, DEFINITION_FILES_MAX);
     }
     return catalog;
 }
@@ -570,6 +600,7 @@ static void catalog_destroy(struct catalog *catalog)
     free(catalog->kpis);
     free(catalog->boards);
     map_finish(&catalog->kpis_by_id);
+    map_finish(&catalog->boards_by_id);
     class_table_finish(&catalog->classes);
     free(catalog);
 }
@@ -634,15 +665,9 @@ const struct board_definition *catalog_board_at(const struct catalog *catalog, s
     return catalog->boards[index];
 }
 
-/** Boards are few, and asked for by subscribe, not by change: a linear search is enough. */
 const struct board_definition *catalog_board(const struct catalog *catalog, const char *id)
 {
-    for (size_t i = 0; i < catalog->board_count; i++) {
-        if (strcmp(catalog->boards[i]->id, id) == 0) {
-            return catalog->boards[i];
-        }
-    }
-    return NULL;
+    return map_get(&catalog->boards_by_id, id, strlen(id));
 }
 
 size_t catalog_kpi_count(const struct catalog *catalog)

@@ -322,6 +322,38 @@ static void test_thirteen_headline_tiles_are_too_many(void **context)
     definitions_remove(directory);
 }
 
+static void test_a_thousand_boards_share_a_kpi(void **context)
+{
+    (void)context;
+    enum { BOARDS = 1000 };
+    char *directory = definitions_create();
+    for (int i = 0; i < BOARDS; i++) {
+        char name[64];
+        char board[512];
+        (void)snprintf(name, sizeof name, "boards/sales-%d.json", i);
+        (void)snprintf(board, sizeof board,
+                       "{\"id\":\"sales-%d\",\"title\":\"T\",\"question\":\"Q?\",\"roles\":[\"s\"],"
+                       "\"layout\":[{\"row\":[{\"kpi\":\"sales.total\",\"span\":4}]}]}",
+                       i);
+        definitions_write(directory, name, board);
+    }
+    struct catalog_report report = {0};
+    struct catalog *catalog = catalog_load(directory, &report);
+    assert_non_null(catalog);
+    const struct kpi *kpi = catalog_kpi(catalog, "sales.total", 11);
+    assert_int_equal(kpi->board_count, BOARDS + 1); /* and the one that was there */
+    for (size_t i = 0; i < kpi->board_count; i++) {
+        assert_ptr_equal(catalog_board(catalog, kpi->boards[i]->id), kpi->boards[i]);
+    }
+    assert_null(catalog_board(catalog, "sales-1000"));
+    catalog_unref(catalog);
+    catalog_report_finish(&report);
+    definitions_write(directory, "boards/zz.json",
+                      BOARD("\"layout\":[{\"row\":[{\"kpi\":\"sales.total\",\"span\":4}]}]"));
+    assert_directory_refused(directory, "sales: is defined twice (also in ");
+    definitions_remove(directory);
+}
+
 static void test_classes(void **context)
 {
     (void)context;
@@ -552,6 +584,7 @@ int main(void)
         cmocka_unit_test(test_ties_between_kpis),
         cmocka_unit_test(test_boards),
         cmocka_unit_test(test_thirteen_headline_tiles_are_too_many),
+        cmocka_unit_test(test_a_thousand_boards_share_a_kpi),
         cmocka_unit_test(test_classes),
         cmocka_unit_test(test_missing_files_and_directories),
         cmocka_unit_test(test_a_file_that_is_too_large_is_refused),
