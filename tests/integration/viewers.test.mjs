@@ -48,6 +48,22 @@ test('subscribe may come right behind hello, and the snapshot equals the one by 
     assert.deepEqual({ ...snapshot, now: undefined }, { ...byHttp, now: undefined });
 }));
 
+test('what one change does to ten boards reaches a viewer of them in two writes', () => withViewer(async (viewer) => {
+    const boards = Array.from({ length: 10 }, (_, i) => `board-${String(i + 1).padStart(2, '0')}`);
+    for (const board of boards) {
+        await viewer.watch(board);
+    }
+    const merged = () => gateway.metric('gw_merged_frames_total');
+    const before = await merged();
+    await gateway.post({ field: 'test.other', value: ++count });
+    for (const board of boards) {
+        await viewer.next('update', { matching: isAbout(board) });
+    }
+    // Eight frames in the first write; their flushes are due in the same turn unless a tick of the clock fell between them.
+    const together = await merged() - before;
+    assert.ok(together >= 7 && together <= 8, `${together} frames left with another`);
+}));
+
 test('changed_at is when the oldest change was accepted', () => withViewer(async (viewer) => {
     await viewer.watch('alpha');
     const earlier = Date.now();
