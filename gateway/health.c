@@ -43,6 +43,7 @@ static const char *upstream_that_is_down(const struct health *health)
     return NULL;
 }
 
+/* Nothing here is sampled: once it was ready, it stays so, however soon the journal goes again. */
 static const char *missing_at_start(const struct health *health, const struct pipeline *pipeline)
 {
     if (!pipeline_catalog(pipeline)) {
@@ -51,8 +52,7 @@ static const char *missing_at_start(const struct health *health, const struct pi
     if (!health->is_listening) {
         return "not listening yet";
     }
-    bool has_order = health->has_been_attached || pipeline_generation(pipeline) != 0;
-    return has_order ? NULL : "the shared journal was not reached yet";
+    return pipeline_has_been_attached(pipeline) ? NULL : "the shared journal was not reached yet";
 }
 
 enum health_state health_judge(const struct health *health, struct pipeline *pipeline,

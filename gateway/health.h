@@ -30,11 +30,9 @@ enum health_state {
 
 /** What the judgement rests on beside the pipeline. Zeroed at start. */
 struct health {
-    bool is_listening;     /* set by gateway.c once the listener has started */
-    bool is_draining;      /* set by gateway.c at the first SIGTERM */
-    double loop_lag_p99_s; /* set by the internal source, each second */
-    bool
-        has_been_attached; /* likewise: changes could be ordered at some time, so the boards hold what was true then */
+    bool is_listening;           /* set by gateway.c once the listener has started */
+    bool is_draining;            /* set by gateway.c at the first SIGTERM */
+    double loop_lag_p99_s;       /* set by the internal source, each second */
     struct upstreams *upstreams; /* NULL: none */
 };
 

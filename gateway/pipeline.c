@@ -120,6 +120,11 @@ uint64_t pipeline_generation(const struct pipeline *pipeline)
     return pipeline->is_attached ? pipeline->generation : 0;
 }
 
+bool pipeline_has_been_attached(const struct pipeline *pipeline)
+{
+    return pipeline->is_attached || pipeline->has_been_attached;
+}
+
 struct journal *pipeline_journal_of(const struct pipeline *pipeline, const char *board)
 {
     return map_get(&pipeline->journals, board, strlen(board));
@@ -322,6 +327,7 @@ static void host_on_attached(void *context, bool is_attached, const char *reason
 {
     struct pipeline *pipeline = context;
     pipeline->is_attached = is_attached;
+    pipeline->has_been_attached = pipeline->has_been_attached || is_attached;
     pipeline->generation += is_attached ? 1 : 0;
     pipeline_report_source(pipeline, "journal", is_attached, reason);
     if (is_attached) {

@@ -112,6 +112,8 @@ void pipeline_restart_source(struct pipeline *pipeline, const char *source_kind,
  * reads everything again. 0 while the shared journal is detached: nothing can be submitted.
  */
 uint64_t pipeline_generation(const struct pipeline *pipeline);
+/** Could changes be ordered at any time until now? Then the boards hold what was true then. */
+bool pipeline_has_been_attached(const struct pipeline *pipeline);
 
 /** Visits the fields that have a value now; they must not change meanwhile. false: no board shows this KPI. */
 bool pipeline_each_field(const struct pipeline *pipeline, const char *kpi,

@@ -30,7 +30,8 @@ struct pipeline {
         *shared;         /* one pointer when there is one journal; NULL once they are about to go */
     struct map journals; /* board id -> the struct journal that orders it */
     struct list_node pendings;
-    bool is_attached; /* changes can be ordered by `shared` */
+    bool is_attached;       /* changes can be ordered by `shared` */
+    bool has_been_attached; /* the shared journal said so at some time */
     uint64_t generation;
     uint64_t definitions; /* rises with each set put in force */
     struct catalog *catalog;

@@ -648,8 +648,6 @@ void internal_source_sample(struct source *source)
     double lag_s = quantile_of(internal, LOOP_LAG, 0.99);
     struct health *health = internal->options.health;
     health->loop_lag_p99_s = lag_s > 0 ? lag_s : 0;
-    health->has_been_attached =
-        health->has_been_attached || pipeline_generation(internal->options.pipeline) != 0;
     upstreams_publish(health->upstreams);
     pipeline_report_source(internal->options.pipeline, NAME, true, NULL);
     struct batch *batch =

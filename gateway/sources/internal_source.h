@@ -21,8 +21,7 @@ struct internal_source_options {
     struct loop *loop;
     struct pipeline *pipeline;
     struct metrics *metrics;
-    struct health
-        *health; /* its loop_lag_p99_s and has_been_attached are ours to write; its upstreams are told */
+    struct health *health;      /* its loop_lag_p99_s is ours to write; its upstreams are told */
     const char *build;          /* version, for ops.release and gw_build_info; borrowed */
     const char *node;           /* name of this process; borrowed */
     uint32_t max_connections;   /* what ops.connections is measured against */

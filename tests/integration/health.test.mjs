@@ -17,6 +17,10 @@ const ready = () => gateway.get('/health/ready');
 const health = async (level = 'basic') => (await gateway.get(`/health?level=${level}`)).json();
 const states = async () => Object.fromEntries(Object.entries((await health('detailed')).upstreams).map(([name, { state }]) => [name, state]));
 
+/* What is down; unless the machine itself holds the gateway up, which is the worse news and told first. */
+const isNamed = async (names, degraded) =>
+    names.includes(degraded) || (degraded === 'event loop lag' && (await health('diagnostic')).loop_lag_p99_ms > 100);
+
 before(async () => {
     ports = { redis: await freePort(), postgres: await freePort() };
     gateway = await startGateway({
@@ -66,15 +70,15 @@ test('it heals by itself when they come', async () => {
     assert.ok(set['ops.redis_reconnects'].v >= 0);
     assert.equal(await gateway.metric('gw_upstream_state', { upstream: 'redis' }), 1);
     const answer = await ready();
-    assert.equal(answer.json().degraded, 'postgres');
+    assert.ok(await isNamed(['postgres'], answer.json().degraded), answer.text);
 });
 
 test('when they go it stays ready, and names what is gone', async () => {
     await redis.stop();
-    await until('the news', async () => (await health()).status === 'degraded' && (await states()).redis !== 'up');
+    await until('the news', async () => (await states()).redis !== 'up');
     const answer = await ready();
     assert.deepEqual([answer.status, answer.json().status], [200, 'ready']);
-    assert.ok(['redis', 'postgres'].includes(answer.json().degraded), answer.text);
+    assert.ok(await isNamed(['redis', 'postgres'], answer.json().degraded), answer.text);
     assert.doesNotMatch(answer.text + (await gateway.get('/health')).text, /127\.0\.0\.1/);
     assert.equal((await gateway.get('/health/live')).status, 200);
     await until('the metric', async () => (await gateway.metric('gw_upstream_state', { upstream: 'redis' })) > 1);
@@ -92,3 +96,15 @@ test('PostgreSQL comes and goes', async () => {
 });
 
 test('the gateway stops cleanly', () => gateway.stop());
+
+test('ready once is ready for good, however soon Redis goes again', async () => {
+    const port = await freePort();
+    gateway = await startGateway({ journal: { kind: 'redis' }, redis: { host: '127.0.0.1', port } }, { ready: '/health/live' });
+    const server = await startRedis({ port });
+    await until('ready', async () => (await ready()).status === 200, { every: 1 });
+    await server.kill(); // most often before the gateway takes its next sample of itself, which comes once a second
+    await until('the news', async () => (await states()).redis !== 'up');
+    const answer = await ready();
+    assert.equal(answer.status, 200, answer.text);
+    await gateway.stop();
+});

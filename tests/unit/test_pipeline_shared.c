@@ -204,6 +204,7 @@ static void test_nothing_is_taken_while_the_journal_is_detached(void **state)
     struct node node;
     node_open(&node, store);
     assert_int_equal(pipeline_generation(node.pipeline), 0);
+    assert_false(pipeline_has_been_attached(node.pipeline));
     assert_false(journal_health(&node)->is_up);
     expect(begin(&node, "[" CHANGE("s.slow", "1") "," CHANGE("s.unknown", "1") "]"),
            "unavailable unknown_field");
@@ -215,6 +216,7 @@ static void test_nothing_is_taken_while_the_journal_is_detached(void **state)
     expect(begin(&node, "[" CHANGE("s.slow", "1") "]"), "ok");
     shared_journal_detach(node.shared, "redis is away");
     assert_int_equal(pipeline_generation(node.pipeline), 0);
+    assert_true(pipeline_has_been_attached(node.pipeline));
     assert_string_equal(journal_health(&node)->reason, "redis is away");
     expect(begin(&node, "[" CHANGE("s.slow", "2") "]"), "unavailable");
     assert_string_equal(fake_loop_value(&node.loop, "main", "s.slow"),

@@ -276,21 +276,6 @@ static void test_the_cache_is_told_when_there_is_one(void **state)
     assert_true(number_of("ops.l1_evictions") == 0);
 }
 
-static void test_an_order_that_was_there_once_is_remembered(void **state)
-{
-    (void)state;
-    const struct journal_host host = pipeline_journal_host(gateway.pipeline);
-    host.on_attached(host.context, false, "10.0.0.9 refused the connection");
-    pass_seconds(1);
-    assert_false(health.has_been_attached);
-    host.on_attached(host.context, true, "");
-    pass_seconds(1);
-    assert_true(health.has_been_attached);
-    host.on_attached(host.context, false, "10.0.0.9 refused the connection");
-    pass_seconds(1);
-    assert_true(health.has_been_attached);
-}
-
 static void test_rate_is_the_growth_over_ten_seconds(void **state)
 {
     (void)state;
@@ -461,7 +446,6 @@ int main(void)
         WITH_SOURCE(test_listen_lag_is_a_quantile),
         WITH_SOURCE(test_breakers_have_rows),
         WITH_SOURCE(test_the_cache_is_told_when_there_is_one),
-        WITH_SOURCE(test_an_order_that_was_there_once_is_remembered),
         WITH_SOURCE(test_rate_is_the_growth_over_ten_seconds),
         WITH_SOURCE(test_own_samples_are_not_counted_as_changes_in),
         WITH_SOURCE(test_share_of_refused_changes),

@@ -382,7 +382,9 @@ static void test_a_gateway_that_never_saw_the_shared_boards_is_not_ready(void **
     json_auto_t *body = body_of("/health", &whole, 503);
     assert_string_equal(text_of(body, "status"), "initializing");
     assert_null(strstr(text_of(body, "reason"), "10.0.0.9"));
-    health.has_been_attached = true; /* it saw them, and lost the connection: stale is better than nothing */
+    host.on_attached(host.context, true, "");
+    host.on_attached(host.context, false,
+                     "10.0.0.9:6379 hung up"); /* at once: stale is better than nothing */
     json_decref(body_of("/health/ready", &later, 200));
 }
 
