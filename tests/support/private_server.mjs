@@ -38,10 +38,16 @@ function isFree(port) {
     });
 }
 
+/* Seconds may pass before a port is used. Processes that run at the same time have numbers close together, and so ports apart. */
+const FIRST_PORT = 10240;
+const PORTS = 22000;
+const STRIDE = 100;
+let nextPort = process.pid * STRIDE + Math.floor(Math.random() * STRIDE / 2);
+
 /** A free port outside the range that outgoing connections use, so that it is still free after a restart. */
 export async function freePort() {
     for (;;) {
-        const port = 10240 + Math.floor(Math.random() * 22000);
+        const port = FIRST_PORT + (nextPort++ % PORTS);
         if (!taken.has(port) && await isFree(port)) {
             taken.add(port);
             return port;
