@@ -26,6 +26,9 @@ struct config_listen {
     char *host;    /* IP address */
     uint16_t port; /* 0 = any free port */
     uint32_t max_connections;
+    uint32_t max_connections_per_address; /* 0: no limit */
+    uint32_t accepts_per_s;               /* 0: no limit */
+    uint32_t backlog;
     char **allowed_origins; /* NULL-terminated; never NULL itself */
     uint32_t ping_after_s;
     uint32_t hang_up_after_s;

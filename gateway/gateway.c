@@ -278,7 +278,10 @@ static bool build_listener(struct gateway *gateway)
     const struct listener_options options = {
         .host = config->listen.host,
         .port = config->listen.port,
+        .backlog = config->listen.backlog,
         .max_connections = config->listen.max_connections,
+        .max_connections_per_address = config->listen.max_connections_per_address,
+        .accepts_per_s = config->listen.accepts_per_s,
         .send_buffer_bytes = config->fanout.send_buffer_bytes,
         .uses_io_uring = config->fanout.io_uring,
         .ping_after_s = config->listen.ping_after_s,
@@ -331,7 +334,6 @@ static bool build_transports(struct gateway *gateway)
         .node = gateway->node,
         .build = GATEWAY_VERSION,
         .is_demo = config->demo.enabled,
-        .max_connections = config->listen.max_connections,
         .max_viewers = config->listen.max_connections,
         .heartbeat_ms = config->fanout.heartbeat_ms,
         .now = clock_moment,

@@ -226,8 +226,9 @@ static bool check_handshake(struct http_exchange *exchange, const struct ws_rout
 
 static void hand_over(struct http_exchange *exchange, const struct ws_route *route)
 {
-    int fd = exchange_release_socket(exchange); /* libuv watches a descriptor once only */
-    ws_adopt(exchange->listener, route, fd, request_header(exchange->request, "sec-websocket-key"),
+    struct address *address = NULL;
+    int fd = exchange_release_socket(exchange, &address); /* libuv watches a descriptor once only */
+    ws_adopt(exchange->listener, route, fd, address, request_header(exchange->request, "sec-websocket-key"),
              exchange->in.at, exchange->in.length);
 }
 

@@ -17,9 +17,11 @@
 #include "base/list.h"
 #include "base/metrics.h"
 #include "base/wheel.h"
+#include "io/address_table.h"
 #include "io/http.h"
 #include "io/listener.h"
 #include "io/loop.h"
+#include "io/token_bucket.h"
 #include "io/ws.h"
 
 enum { LISTENER_ROUTES_MAX = 64, WS_ROUTES_MAX = 8, PEER_TEXT_BYTES = INET6_ADDRSTRLEN };
@@ -28,6 +30,7 @@ enum connection_kind { KIND_HTTP, KIND_WS, KIND_SSE, KIND_COUNT };
 
 enum refusal {
     REFUSED_MAX_CONNECTIONS,
+    REFUSED_MAX_PER_ADDRESS,
     REFUSED_ORIGIN,
     REFUSED_HANDSHAKE,
     REFUSED_NOT_FOUND,
@@ -56,6 +59,12 @@ struct listener {
     int spare_fd;                    /* given up to accept and close when descriptors run out */
     struct loop_watch *watch;        /* of fd */
     struct sockaddr_storage address; /* bound */
+    uint32_t max_connections;        /* of the options, or fewer when there are no descriptors for so many */
+    struct address_table addresses;  /* of open connections */
+    struct loop_deferred accepting;  /* a slice of accepting, at the end of the turn */
+    struct token_bucket accepts;     /* listen.accepts_per_s */
+    struct loop_timer *accept_timer; /* ends a pause; armed while accepting waits for tokens */
+    uint64_t paused_us;              /* since when it does */
     bool is_draining;                /* stop_accepting was called: answers say Connection: close */
 
     struct http_route routes[LISTENER_ROUTES_MAX];
@@ -77,6 +86,9 @@ struct listener {
 
     struct metric *connections[KIND_COUNT];
     struct metric *accepted;
+    struct metric *accept_waiting;
+    struct metric *accept_pause_seconds;
+    struct metric *address_count;
     struct metric *merged_frames;
     struct metric *uses_io_uring;
     struct metric *refused[REFUSED_COUNT];
@@ -103,16 +115,22 @@ void listener_hung_up(struct listener *listener, enum hang_up why);
 void peer_address_text(int fd, char out_text[PEER_TEXT_BYTES]);
 bool address_is_loopback(const struct sockaddr_storage *address);
 
-/** Owns: takes fd, in every case. */
-void http_serve(struct listener *listener, int fd);
+/** A connection from this address has ended. NULL is allowed. */
+void listener_address_left(struct listener *listener, struct address *address);
+
+/** Owns: takes fd, and address (NULL: not counted), in every case. */
+void http_serve(struct listener *listener, int fd, struct address *address);
 void http_close_all(struct listener *listener);
 uint32_t http_busy_count(const struct listener *listener);
 
 /** Create the libwebsockets context. */
 bool ws_service_start(struct listener *listener);
-/** Hand a checked handshake over. Owns: takes fd, in every case. rest: what the client sent behind its request. */
-void ws_adopt(struct listener *listener, const struct ws_route *route, int fd, const char *key,
-              const char *rest, size_t rest_length);
+/**
+ * Hand a checked handshake over. rest: what the client sent behind its request.
+ * Owns: takes fd and address, in every case.
+ */
+void ws_adopt(struct listener *listener, const struct ws_route *route, int fd, struct address *address,
+              const char *key, const char *rest, size_t rest_length);
 /** Closes what is left; runs the loop. */
 void ws_service_stop(struct listener *listener);
 

@@ -26,8 +26,9 @@ struct http_exchange {
     struct listener *listener;
     struct list_node node; /* in listener->exchanges */
     int fd;
-    struct loop_watch *watch;
-    int watched; /* set of enum loop_event */
+    struct address *address;  /* where fd comes from; NULL: not counted */
+    struct loop_watch *watch; /* NULL while the first input is taken */
+    int watched;              /* set of enum loop_event */
     enum exchange_state state;
     enum connection_kind kind;
     struct deadline deadline;
@@ -76,8 +77,8 @@ bool exchange_flush(struct http_exchange *exchange);
  */
 void exchange_refuse(struct http_exchange *exchange, enum refusal refusal, int status, const char *code,
                      const char *detail, bool must_close);
-/** Give up the socket, for somebody else to own; the exchange ends with this turn. Returns the descriptor. */
-int exchange_release_socket(struct http_exchange *exchange);
+/** Give up the socket and its address, for somebody else to own; the exchange ends with this turn. Returns the descriptor. */
+int exchange_release_socket(struct http_exchange *exchange, struct address **out_address);
 
 /**
  * The head is parsed: check framing, upgrade, route and expectation.

@@ -21,24 +21,29 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "io/connection.h"
+#include "io/request.h"
 #include "protocol/bytes.h"
 
 enum {
-    BACKLOG = 4096,
     ACCEPTS_PER_TURN = 64,
+    ACCEPT_SLICE_US = 2000,    /* and for no longer than this: those already connected are waiting */
+    ACCEPT_BURST_MS = 100,     /* how much of listen.accepts_per_s may come at once */
+    ACCEPT_PAUSE_MIN_MS = 10,  /* wait for this much of it, not for one connection at a time */
+    DRAIN_ACCEPTS_MAX = 65536, /* taken in before the listening socket is closed */
     WHEEL_TICK_MS = 100,
     KEEPALIVE_IDLE_S = 60,
     KEEPALIVE_INTERVAL_S = 15,
-    DESCRIPTORS_CEILING =
-        1 << 20, /* libwebsockets allocates tables by this limit; "unlimited" would be gigabytes */
+    DESCRIPTORS_RESERVED = 512, /* for all that is no connection of a port: upstreams, files, the loop */
 };
 
 static const char *const kind_labels[KIND_COUNT] = {"kind=\"http\"", "kind=\"ws\"", "kind=\"sse\""};
 
 static const char *const refusal_labels[REFUSED_COUNT] = {
     [REFUSED_MAX_CONNECTIONS] = "reason=\"max_connections\"",
+    [REFUSED_MAX_PER_ADDRESS] = "reason=\"max_per_address\"",
     [REFUSED_ORIGIN] = "reason=\"origin\"",
     [REFUSED_HANDSHAKE] = "reason=\"handshake\"",
     [REFUSED_NOT_FOUND] = "reason=\"not_found\"",
@@ -72,6 +77,16 @@ static void register_metrics(struct listener *listener, struct metrics *metrics)
                         "Frames that left in one write with an earlier one of their viewer.");
     listener->uses_io_uring =
         metrics_gauge(metrics, "gw_io_uring", NULL, "1 while frames for many viewers leave by io_uring.");
+    listener->accept_waiting = metrics_gauge(
+        metrics, "gw_accept_waiting", NULL,
+        "Connections in the kernel's queue when accepting last paused; 0 once it was found empty.");
+    listener->accept_pause_seconds =
+        metrics_histogram(metrics, "gw_accept_pause_seconds", NULL,
+                          "Pauses in accepting, for listen.accepts_per_s, in seconds.",
+                          METRICS_LATENCY_BOUNDS, METRICS_LATENCY_BOUND_COUNT);
+    listener->address_count =
+        metrics_gauge(metrics, "gw_addresses", NULL,
+                      "Peer addresses with connections; 0 while listen.max_connections_per_address is off.");
     for (unsigned i = 0; i < REFUSED_COUNT; i++) {
         listener->refused[i] = metrics_counter(metrics, "gw_refused_total", refusal_labels[i],
                                                "Connections, handshakes and requests refused, by reason.");
@@ -214,7 +229,11 @@ static void set_int_option(int fd, int level, int option, int value)
     (void)setsockopt(fd, level, option, &value, sizeof value);
 }
 
-static void tune_accepted(const struct listener *listener, int fd)
+/**
+ * What accepted sockets are to have is set once, on the listening one: Linux hands all of these down. Set on each
+ * accepted socket they were six system calls for every connection.
+ */
+static void tune_listening(const struct listener *listener, int fd)
 {
     set_int_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_int_option(fd, SOL_SOCKET, SO_SNDBUF, (int)listener->options.send_buffer_bytes);
@@ -228,29 +247,51 @@ static void tune_accepted(const struct listener *listener, int fd)
     set_int_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)listener->options.hang_up_after_s * 1000);
 }
 
+struct turned_away {
+    enum refusal refusal;
+    const char *status; /* and title */
+    const char *body;
+};
+
+static const struct turned_away too_many = {
+    .refusal = REFUSED_MAX_CONNECTIONS,
+    .status = "503 Service Unavailable",
+    .body = "{\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"unavailable\","
+            "\"detail\":\"too many connections\"}",
+};
+
+static const struct turned_away too_many_from_there = {
+    .refusal = REFUSED_MAX_PER_ADDRESS,
+    .status = "429 Too Many Requests",
+    .body = "{\"title\":\"Too Many Requests\",\"status\":429,\"code\":\"too_many_connections\","
+            "\"detail\":\"too many connections from this address\"}",
+};
+
 /** What exchange answers look like, without an exchange: there is no room for one. */
-static void append_full(const struct listener *listener, struct bytes *out)
+static void append_turned_away(const struct listener *listener, const struct turned_away *why,
+                               struct bytes *out)
 {
-    static const char body[] = "{\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"unavailable\","
-                               "\"detail\":\"too many connections\"}";
-    bytes_append_text(out, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nCache-Control: no-store\r\n"
+    bytes_append_format(out, "HTTP/1.1 %s\r\n", why->status);
+    bytes_append_text(out, "Retry-After: 5\r\nCache-Control: no-store\r\n"
                            "Content-Type: application/problem+json\r\nConnection: close\r\n");
     const char *const *extra = listener->options.extra_headers;
     for (; extra != NULL && *extra != NULL; extra++) {
         bytes_append_text(out, *extra);
         bytes_append_text(out, "\r\n");
     }
-    bytes_append_format(out, "Content-Length: %zu\r\n\r\n%s", sizeof body - 1, body);
+    bytes_append_format(out, "Content-Length: %zu\r\n\r\n%s", strlen(why->body), why->body);
 }
 
-static void refuse_full(struct listener *listener, int fd)
+static void turn_away(struct listener *listener, int fd, const struct turned_away *why)
 {
     struct bytes answer;
     bytes_init(&answer, 4096);
-    append_full(listener, &answer);
-    listener_refused(listener, REFUSED_MAX_CONNECTIONS);
+    append_turned_away(listener, why, &answer);
+    listener_refused(listener, why->refusal);
+    /* Courtesies both: with its request unread the close would be a reset, which may destroy the answer. */
+    (void)recv(fd, NULL, REQUEST_HEAD_MAX_BYTES, MSG_TRUNC | MSG_DONTWAIT);
     if (!bytes_failed(&answer)) {
-        (void)send(fd, answer.at, answer.length, MSG_DONTWAIT | MSG_NOSIGNAL); /* a courtesy */
+        (void)send(fd, answer.at, answer.length, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     bytes_finish(&answer);
     (void)close(fd);
@@ -264,42 +305,116 @@ static bool accept_with_spare(struct listener *listener)
     }
     int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
-        refuse_full(listener, fd);
+        turn_away(listener, fd, &too_many);
     }
     listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return fd >= 0;
 }
 
+void listener_address_left(struct listener *listener, struct address *address)
+{
+    if (address != NULL) {
+        address_table_leave(&listener->addresses, address);
+        metric_set(listener->address_count, (double)listener->addresses.addresses.count);
+    }
+}
+
+/** Serve it, or turn it away. */
+static void admit(struct listener *listener, int fd, const struct sockaddr_storage *peer)
+{
+    struct address *address = NULL;
+    if (listener_connection_count(listener) >= listener->max_connections) {
+        turn_away(listener, fd, &too_many);
+        return;
+    }
+    enum result result = address_table_enter(&listener->addresses, peer, &address);
+    if (result != RESULT_OK) {
+        turn_away(listener, fd, result == RESULT_TOO_MANY ? &too_many_from_there : &too_many);
+        return;
+    }
+    if (address != NULL) {
+        metric_set(listener->address_count, (double)listener->addresses.addresses.count);
+    }
+    metric_add(listener->accepted, 1);
+    http_serve(listener, fd, address);
+}
+
 /** False when the queue is empty. */
 static bool accept_one(struct listener *listener)
 {
-    int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    int fd = accept4(listener->fd, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE) {
             return accept_with_spare(listener);
         }
         return errno == ECONNABORTED || errno == EINTR;
     }
-    if (listener_connection_count(listener) >= listener->options.max_connections) {
-        refuse_full(listener, fd);
-        return true;
-    }
-    metric_add(listener->accepted, 1);
-    tune_accepted(listener, fd);
-    http_serve(listener, fd);
+    admit(listener, fd, &peer);
     return true;
 }
 
+/** What the kernel says about a listening socket: connections in its queue, and how many that takes. */
+static void read_queue(const struct listener *listener, uint32_t *out_waiting, uint32_t *out_most)
+{
+    struct tcp_info info = {0};
+    socklen_t length = sizeof info;
+    (void)getsockopt(listener->fd, IPPROTO_TCP, TCP_INFO, &info, &length); /* a TCP socket has this */
+    *out_waiting = info.tcpi_unacked;
+    *out_most = info.tcpi_sacked;
+}
+
+/* Out of tokens. Nothing is refused: who comes now waits in the kernel's queue, which costs us nothing meanwhile. */
+static void pause_accepting(struct listener *listener, uint64_t now_us)
+{
+    uint32_t waiting = 0, most = 0;
+    uint32_t tokens = listener->options.accepts_per_s * ACCEPT_PAUSE_MIN_MS / 1000;
+    uint64_t wait_us = token_bucket_wait_us(&listener->accepts, tokens > 0 ? tokens : 1, now_us);
+    read_queue(listener, &waiting, &most);
+    metric_set(listener->accept_waiting, waiting);
+    listener->paused_us = now_us;
+    loop_watch_change(listener->watch, 0);
+    loop_timer_arm(listener->accept_timer, wait_us / 1000 + 1);
+}
+
+static void on_accept_timer(void *context)
+{
+    struct listener *listener = context;
+    metric_observe(listener->accept_pause_seconds,
+                   (double)(clock_monotonic_us() - listener->paused_us) / 1e6);
+    loop_watch_change(listener->watch, LOOP_READABLE);
+}
+
+static void accept_slice(void *context)
+{
+    struct listener *listener = context;
+    uint64_t now_us = clock_monotonic_us();
+    uint64_t end_us = now_us + ACCEPT_SLICE_US;
+    for (int i = 0; i < ACCEPTS_PER_TURN && listener->fd >= 0 && now_us < end_us; i++) {
+        if (token_bucket_wait_us(&listener->accepts, 1, now_us) > 0) {
+            pause_accepting(listener, now_us);
+            return;
+        }
+        if (!accept_one(listener)) {
+            metric_set(listener->accept_waiting, 0);
+            return;
+        }
+        (void)token_bucket_take(&listener->accepts, now_us); /* only now: an empty queue costs none */
+        now_us = clock_monotonic_us();
+    }
+}
+
+/*
+ * At the end of the turn, for two reasons: what connected viewers have sent comes first, and libuv goes through
+ * all events of the turn that are still to be handled whenever a watch is closed (4 % of a storm's time).
+ */
 static void on_acceptable(void *context, int events, bool failed)
 {
     (void)events;
     (void)failed; /* accept says what is wrong */
     struct listener *listener = context;
-    for (int i = 0; i < ACCEPTS_PER_TURN && listener->fd >= 0; i++) {
-        if (!accept_one(listener)) {
-            break;
-        }
-    }
+    loop_defer(listener->loop, &listener->accepting, accept_slice, listener);
 }
 
 /* Life cycle. */
@@ -315,6 +430,7 @@ struct listener *listener_create(struct loop *loop, struct metrics *metrics,
     }
     listener->loop = loop;
     listener->options = *options;
+    listener->max_connections = options->max_connections;
     listener->fd = -1;
     listener->spare_fd = -1;
     listener->wheel_wakes_ms = UINT64_MAX;
@@ -322,7 +438,10 @@ struct listener *listener_create(struct loop *loop, struct metrics *metrics,
     loop_update_now(loop);
     wheel_init(&listener->wheel, WHEEL_TICK_MS, loop_now_ms(loop));
     listener->wheel_timer = loop_timer_create(loop, on_wheel_timer, listener);
-    if (listener->wheel_timer == NULL) {
+    listener->accept_timer = loop_timer_create(loop, on_accept_timer, listener);
+    address_table_init(&listener->addresses, options->max_connections > 0 ? options->max_connections : 1,
+                       options->max_connections_per_address);
+    if (listener->wheel_timer == NULL || listener->accept_timer == NULL) {
         log_error("listener failed", LOG_TEXT("err", result_name(RESULT_NO_MEMORY)));
         listener_destroy(listener);
         return NULL;
@@ -345,8 +464,9 @@ void listener_add_ws(struct listener *listener, const struct ws_route *route)
     listener->ws_routes[listener->ws_route_count++] = *route;
 }
 
-static int open_socket(const struct addrinfo *address)
+static int open_socket(const struct listener *listener, const struct addrinfo *address)
 {
+    int backlog = listener->options.backlog > 0 ? (int)listener->options.backlog : SOMAXCONN;
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         return -1;
@@ -355,9 +475,10 @@ static int open_socket(const struct addrinfo *address)
     if (address->ai_family == AF_INET6) {
         set_int_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0); /* "::" also means every IPv4 address */
     }
+    tune_listening(listener, fd);
     int yes = 1;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) != 0 ||
-        bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
+        bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, backlog) != 0) {
         int error = errno;
         (void)close(fd);
         errno = error;
@@ -380,7 +501,7 @@ static enum result bind_address(struct listener *listener)
                   LOG_INT("port", listener->options.port), LOG_TEXT("err", gai_strerror(status)));
         return RESULT_IO;
     }
-    listener->fd = open_socket(found);
+    listener->fd = open_socket(listener, found);
     int error = errno;
     freeaddrinfo(found);
     if (listener->fd < 0) {
@@ -391,28 +512,47 @@ static enum result bind_address(struct listener *listener)
     socklen_t length = sizeof listener->address;
     (void)getsockname(listener->fd, (struct sockaddr *)&listener->address,
                       &length); /* a bound socket has a name */
+    uint32_t waiting = 0, most = 0;
+    read_queue(listener, &waiting, &most);
+    if (most < listener->options.backlog) {
+        log_warn("listen.backlog is more than the system allows (net.core.somaxconn), continuing",
+                 LOG_INT("backlog", listener->options.backlog), LOG_INT("most", most));
+    }
     return RESULT_OK;
 }
 
-/** libwebsockets sizes its tables by the soft limit when its context is created. */
-static void raise_descriptor_limit(void)
+/*
+ * The soft limit becomes what the connections need, up or down. Not more: libwebsockets sizes its tables by it when its
+ * context is created, and the packaged library looks through one of them, all of it, at each connection that comes or
+ * goes: with 20,000 entries a tenth of the time of 9,000 handshakes, and the limit of a container is often a million.
+ */
+static void fit_descriptor_limit(struct listener *listener)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
         return; /* then the present limit holds */
     }
-    rlim_t wanted = limit.rlim_max < DESCRIPTORS_CEILING ? limit.rlim_max : DESCRIPTORS_CEILING;
-    if (limit.rlim_cur != wanted) {
-        limit.rlim_cur = wanted;
-        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
-            log_warn("descriptor limit not raised, continuing", LOG_TEXT("err", strerror(errno)));
-        }
+    rlim_t wanted = (rlim_t)listener->options.max_connections + DESCRIPTORS_RESERVED;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        log_warn("descriptor limit not changed, continuing", LOG_TEXT("err", strerror(errno)));
+        (void)getrlimit(RLIMIT_NOFILE, &limit); /* it just worked */
+    }
+    if (limit.rlim_cur < wanted) {
+        /* Turned away with an answer, and with descriptors left for upstreams to be reached again. */
+        rlim_t rest = limit.rlim_cur / 2;
+        rlim_t room = limit.rlim_cur > DESCRIPTORS_RESERVED ? limit.rlim_cur - DESCRIPTORS_RESERVED : 0;
+        listener->max_connections = (uint32_t)(room > rest ? room : rest);
+        log_warn(
+            "descriptor limit (RLIMIT_NOFILE) is too low for listen.max_connections, fewer are let in, continuing",
+            LOG_INT("limit", limit.rlim_cur), LOG_INT("needed", wanted),
+            LOG_INT("max_connections", listener->max_connections));
     }
 }
 
 enum result listener_start(struct listener *listener)
 {
-    raise_descriptor_limit();
+    fit_descriptor_limit(listener);
     if (!ws_service_start(listener)) {
         return RESULT_IO;
     }
@@ -420,6 +560,9 @@ enum result listener_start(struct listener *listener)
     if (result != RESULT_OK) {
         return result;
     }
+    uint32_t burst = listener->options.accepts_per_s / (1000 / ACCEPT_BURST_MS);
+    token_bucket_init(&listener->accepts, listener->options.accepts_per_s, burst > 0 ? burst : 1,
+                      clock_monotonic_us());
     listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     listener->watch = loop_watch_create(listener->loop, listener->fd, LOOP_READABLE, on_acceptable, listener);
     if (listener->watch == NULL) {
@@ -450,14 +593,24 @@ void listener_stop_accepting(struct listener *listener)
         return;
     }
     if (listener->watch != NULL) {
-        /* Closing resets what waits in the queue: take it in first. What comes meanwhile may not keep us here. */
-        for (int i = 0; i < BACKLOG && accept_one(listener); i++) {
+        /*
+         * Closing resets what waits in the queue: take it in first, tokens or not. What comes meanwhile may not keep
+         * us here.
+         */
+        for (int i = 0; i < DRAIN_ACCEPTS_MAX && accept_one(listener); i++) {
         }
     }
+    loop_cancel_deferred(listener->loop, &listener->accepting);
+    loop_timer_disarm(listener->accept_timer);
     loop_watch_destroy(listener->watch);
     listener->watch = NULL;
     (void)close(listener->fd);
     listener->fd = -1;
+}
+
+uint32_t listener_max_connections(const struct listener *listener)
+{
+    return listener->max_connections;
 }
 
 uint32_t listener_connection_count(const struct listener *listener)
@@ -482,7 +635,9 @@ void listener_destroy(struct listener *listener)
     listener_stop_accepting(listener);
     http_close_all(listener);
     ws_service_stop(listener);
+    address_table_finish(&listener->addresses);
     loop_timer_destroy(listener->wheel_timer);
+    loop_timer_destroy(listener->accept_timer);
     if (listener->spare_fd >= 0) {
         (void)close(listener->spare_fd);
     }

@@ -23,15 +23,19 @@
 struct listener;
 
 struct listener_options {
-    const char *host;                   /* address to bind, as "127.0.0.1", "::", "0.0.0.0" */
-    uint16_t port;                      /* 0 = any free port; listener_port() tells which */
-    uint32_t max_connections;           /* accepted beyond it: answered 503 or closed, counted */
-    uint32_t send_buffer_bytes;         /* SO_SNDBUF of accepted sockets */
-    bool uses_io_uring;                 /* for writes to many WebSockets, where the kernel allows it */
-    uint32_t ping_after_s;              /* protocol ping after this long without a sign of life */
-    uint32_t hang_up_after_s;           /* and gone after this long */
-    uint32_t request_timeout_s;         /* slow headers and bodies */
-    const char *const *extra_headers;   /* NULL-terminated "Name: value" pairs sent on every HTTP answer */
+    const char *host;         /* address to bind, as "127.0.0.1", "::", "0.0.0.0" */
+    uint16_t port;            /* 0 = any free port; listener_port() tells which */
+    uint32_t backlog;         /* connections the kernel keeps for us; 0 = as many as it allows */
+    uint32_t max_connections; /* accepted beyond it: answered 503 or closed, counted */
+    uint32_t
+        max_connections_per_address;  /* accepted beyond it: answered 429 and closed, counted; 0 = no limit */
+    uint32_t accepts_per_s;           /* more wait in the backlog; 0 = no limit */
+    uint32_t send_buffer_bytes;       /* SO_SNDBUF of accepted sockets */
+    bool uses_io_uring;               /* for writes to many WebSockets, where the kernel allows it */
+    uint32_t ping_after_s;            /* protocol ping after this long without a sign of life */
+    uint32_t hang_up_after_s;         /* and gone after this long */
+    uint32_t request_timeout_s;       /* slow headers and bodies */
+    const char *const *extra_headers; /* NULL-terminated "Name: value" pairs sent on every HTTP answer */
     const char *const *allowed_origins; /* NULL-terminated; NULL or empty = same host only; "*" = any */
 };
 
@@ -51,6 +55,8 @@ bool listener_is_loopback(const struct listener *listener);
 
 /** Drain, step 1: close the listening sockets, keep connections. */
 void listener_stop_accepting(struct listener *listener);
+/** Of the options; fewer, once started, when the process may not open so many descriptors. */
+uint32_t listener_max_connections(const struct listener *listener);
 /** Open connections of any kind. */
 uint32_t listener_connection_count(const struct listener *listener);
 

@@ -71,6 +71,7 @@ struct ws {
     struct deadline deadline;    /* OPEN: ping or hang-up; closing: patience */
     uint64_t last_seen_ms;       /* the peer's last message or pong */
     struct bytes *message;       /* fragments so far; NULL between messages */
+    struct address *address;     /* where it comes from; NULL: not counted */
     int fd;                      /* owned by wsi */
     uint32_t fragments;
     uint8_t state;
@@ -428,9 +429,7 @@ static int established(struct ws_service *service, struct lws *wsi)
     listener_count(ws->listener, KIND_WS, 1);
     ws->last_seen_ms = loop_now_ms(ws->listener->loop);
     arm_liveness(ws);
-    char peer[PEER_TEXT_BYTES];
-    peer_address_text((int)lws_get_socket_fd(wsi), peer);
-    ws->owner = ws->route->on_open(ws->route->context, ws, peer);
+    ws->owner = ws->route->on_open(ws->route->context, ws);
     if (ws->owner == NULL) {
         ws_close(ws, CLOSE_OVERLOADED);
     }
@@ -454,6 +453,7 @@ static void closed(struct ws *ws)
     }
     drop_message(ws);
     listener_count(listener, KIND_WS, -1);
+    listener_address_left(listener, ws->address);
     free(ws);
 }
 
@@ -577,8 +577,8 @@ static void emit_lws_log(int level, const char *line)
     }
 }
 
-void ws_adopt(struct listener *listener, const struct ws_route *route, int fd, const char *key,
-              const char *rest, size_t rest_length)
+void ws_adopt(struct listener *listener, const struct ws_route *route, int fd, struct address *address,
+              const char *key, const char *rest, size_t rest_length)
 {
     struct ws_service *service = listener->ws_service;
     struct ws *ws = ws_create(listener, route);
@@ -588,8 +588,10 @@ void ws_adopt(struct listener *listener, const struct ws_route *route, int fd, c
         free(ws);
         free(handshake);
         (void)close(fd);
+        listener_address_left(listener, address);
         return;
     }
+    ws->address = address;
     service->adopting = ws;
     lws_set_log_level(0, emit_lws_log);
     /* Answers the handshake before it returns; on failure it has closed fd. */
@@ -598,6 +600,7 @@ void ws_adopt(struct listener *listener, const struct ws_route *route, int fd, c
     if (service->adopting != NULL) {
         service->adopting = NULL;
         log_warn("handshake not taken over", LOG_INT("fd", fd));
+        listener_address_left(listener, address);
         free(ws);
     }
     free(handshake);

@@ -31,7 +31,7 @@ struct ws_route {
      * A handshake succeeded. Returns the owner's object for this connection, handed to
      * the other callbacks, or NULL to refuse (closed with 4300).
      */
-    void *(*on_open)(void *context, struct ws *ws, const char *peer_address);
+    void *(*on_open)(void *context, struct ws *ws);
     /** One whole text message; text is not NUL-terminated and lives during the call. */
     void (*on_message)(void *owner, const char *text, size_t length);
     /** What came cannot become a message (too big, binary); the connection is closed with this reason. NULL: nobody counts. */

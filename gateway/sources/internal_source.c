@@ -68,6 +68,7 @@ static const struct {
 } feeds[] = {
     {HANDSHAKES, "gw_accepted_total", NULL},
     {HANDSHAKES_REFUSED, "gw_refused_total", "reason=\"max_connections\""},
+    {HANDSHAKES_REFUSED, "gw_refused_total", "reason=\"max_per_address\""},
     {HANDSHAKES_REFUSED, "gw_refused_total", "reason=\"origin\""},
     {HANDSHAKES_REFUSED, "gw_refused_total", "reason=\"handshake\""},
     {FRAMES, "gw_frames_total", NULL},

@@ -330,8 +330,8 @@ static void print_diagnostic(struct http_endpoints *endpoints, struct bytes *out
         out,
         ",\"limits\":{\"connections\":%u,\"viewers\":%u,\"heartbeat_ms\":%u,\"message_bytes\":%d,"
         "\"subscriptions\":%d,\"ingest_bytes\":%d,\"ingest_items\":%d}",
-        options->max_connections, options->max_viewers, options->heartbeat_ms, VIEWER_MESSAGE_MAX_BYTES,
-        SUBSCRIPTIONS_MAX, INGEST_BODY_MAX_BYTES, INGEST_ITEMS_MAX);
+        listener_max_connections(options->listener), options->max_viewers, options->heartbeat_ms,
+        VIEWER_MESSAGE_MAX_BYTES, SUBSCRIPTIONS_MAX, INGEST_BODY_MAX_BYTES, INGEST_ITEMS_MAX);
 }
 
 enum detail { DETAIL_BASIC, DETAIL_DETAILED, DETAIL_DIAGNOSTIC, DETAIL_COUNT };

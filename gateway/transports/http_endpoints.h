@@ -31,8 +31,7 @@ struct http_endpoints_options {
     const char *node;  /* name of this process */
     const char *build; /* version */
     bool is_demo;
-    uint32_t max_connections; /* told by the diagnostic level, as are the next two */
-    uint32_t max_viewers;
+    uint32_t max_viewers; /* told by the diagnostic level, as is the next */
     uint32_t heartbeat_ms;
     struct history_reader *history; /* for points that memory does not keep; NULL: none */
     struct cache *cache;            /* to clear; NULL: switched off */

@@ -351,9 +351,8 @@ static void on_refused(void *owner, enum close_reason reason)
     refuse(owner, reason, NULL, NULL);
 }
 
-static void *on_open(void *context, struct ws *ws, const char *peer_address)
+static void *on_open(void *context, struct ws *ws)
 {
-    (void)peer_address;
     struct ws_transport *transport = context;
     struct ws_viewer *viewer = calloc(1, sizeof *viewer);
     if (!viewer) {

@@ -34,6 +34,12 @@ uint32_t listener_connection_count(const struct listener *listener)
     return 3;
 }
 
+uint32_t listener_max_connections(const struct listener *listener)
+{
+    (void)listener;
+    return 500;
+}
+
 const struct http_route *fake_http_route(const char *pattern)
 {
     for (size_t i = 0; i < route_count; i++) {

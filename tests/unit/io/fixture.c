@@ -111,10 +111,9 @@ static void on_stream(void *context, struct http_exchange *exchange)
     }
 }
 
-static void *on_open(void *context, struct ws *ws, const char *peer_address)
+static void *on_open(void *context, struct ws *ws)
 {
     struct fixture *f = context;
-    assert_string_equal(peer_address, "127.0.0.1");
     if (f->refuse_open) {
         return NULL;
     }
@@ -208,8 +207,9 @@ void fixture_start(struct fixture *f, const struct listener_options *changes)
         options.request_timeout_s = changes->request_timeout_s > 0 ? changes->request_timeout_s : 1;
         options.ping_after_s = changes->ping_after_s > 0 ? changes->ping_after_s : 25;
         options.hang_up_after_s = changes->hang_up_after_s > 0 ? changes->hang_up_after_s : 75;
+        options.max_connections_per_address = changes->max_connections_per_address;
+        options.accepts_per_s = changes->accepts_per_s;
     }
-    options.uses_io_uring = changes != NULL && changes->uses_io_uring;
     f->loop = loop_create();
     assert_non_null(f->loop);
     f->metrics = metrics_create();

@@ -5,12 +5,16 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "fixture.h"
 #include "io/send_batch.h"
 
@@ -592,6 +596,165 @@ static void test_connections_over_the_limit_are_turned_away(void **state)
     (void)close(fourth);
 }
 
+/** Our end of a client's connection: both are in this process. */
+static int other_end(int client)
+{
+    struct sockaddr_storage mine, peer;
+    socklen_t length = sizeof mine;
+    assert_int_equal(getsockname(client, (struct sockaddr *)&mine, &length), 0);
+    for (int fd = 0; fd < 1024; fd++) {
+        length = sizeof peer;
+        if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0 && memcmp(&mine, &peer, length) == 0) {
+            return fd;
+        }
+    }
+    fail_msg("nobody accepted it");
+    return -1;
+}
+
+static int option_of(int fd, int level, int option)
+{
+    int value = -1;
+    socklen_t length = sizeof value;
+    assert_int_equal(getsockopt(fd, level, option, &value, &length), 0);
+    return value;
+}
+
+static void test_accepted_sockets_inherit_their_options(void **state)
+{
+    struct fixture *f = *state;
+    int client = shake_hands(f);
+    int fd = other_end(client);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(option_of(fd, SOL_SOCKET, SO_SNDBUF), 2 * 16384); /* the kernel doubles it */
+    assert_int_equal(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), 60);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL), 15);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 75000);
+    (void)close(client);
+}
+
+static double addresses(const struct fixture *f)
+{
+    return metric_read(metrics_find(f->metrics, "gw_addresses", NULL));
+}
+
+static void test_connections_over_the_limit_of_an_address_are_turned_away(void **state)
+{
+    struct fixture *f = *state;
+    fixture_stop(f);
+    fixture_start(f, &(struct listener_options){.max_connections_per_address = 3});
+    int idle = dial(f);
+    int ws = shake_hands(f); /* a connection that became a WebSocket still counts, once */
+    int answered = dial(f);
+    say(answered, "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
+    forget(f);
+    assert_true(hear_until(f, answered, "\r\n\r\n", 1000));
+    assert_true(addresses(f) == 1);
+    int fourth = dial(f);
+    say(fourth, "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
+    forget(f);
+    assert_true(hear_end(f, fourth, 1000));
+    assert_non_null(strstr(f->heard, "HTTP/1.1 429 Too Many Requests\r\n"));
+    assert_non_null(strstr(f->heard, "\r\nRetry-After: 5\r\n"));
+    assert_non_null(strstr(f->heard, "\r\nX-Content-Type-Options: nosniff\r\n"));
+    assert_non_null(strstr(f->heard, "\"code\":\"too_many_connections\""));
+    assert_true(refused(f, "max_per_address") == 1);
+    assert_true(refused(f, "max_connections") == 0);
+    (void)close(ws);
+    assert_true(await(f, &f->closed, 1, 1000));
+    ws = shake_hands(f);
+    (void)close(answered);
+    (void)close(fourth);
+    (void)close(ws);
+    (void)close(idle);
+    assert_true(await(f, &f->closed, 2, 1000));
+    spend(f, 30);
+    assert_int_equal(listener_connection_count(f->listener), 0);
+    assert_true(addresses(f) == 0); /* the table is empty again */
+}
+
+static void test_connections_come_in_at_the_rate_and_none_is_refused(void **state)
+{
+    enum { CLIENTS = 30, RATE = 50 /* so five at once, the others take half a second */ };
+    struct fixture *f = *state;
+    fixture_stop(f);
+    fixture_start(f, &(struct listener_options){.accepts_per_s = RATE});
+    const struct metric *accepted = metrics_find(f->metrics, "gw_accepted_total", NULL);
+    const struct metric *pauses = metrics_find(f->metrics, "gw_accept_pause_seconds", NULL);
+    const struct metric *waiting = metrics_find(f->metrics, "gw_accept_waiting", NULL);
+    int clients[CLIENTS];
+    uint64_t start_ms = clock_monotonic_ms();
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = dial(f);
+        say(clients[i], "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+    double most_waiting = 0;
+    while (metric_read(accepted) < CLIENTS) {
+        uint64_t elapsed_ms = clock_monotonic_ms() - start_ms;
+        double due = (double)RATE / 10 + (double)RATE * (double)elapsed_ms / 1000 + 1;
+        if (metric_read(accepted) > due || elapsed_ms > 5000) {
+            fail_msg("%g accepted after %llu ms", metric_read(accepted), (unsigned long long)elapsed_ms);
+        }
+        spend(f, 5);
+        most_waiting = metric_read(waiting) > most_waiting ? metric_read(waiting) : most_waiting;
+    }
+    assert_true(clock_monotonic_ms() - start_ms >= (CLIENTS - RATE / 10 - 1) * 1000 / RATE);
+    assert_true(metric_read(pauses) > 0);
+    assert_true(most_waiting > 0 && most_waiting < CLIENTS);
+    for (int i = 0; i < CLIENTS; i++) {
+        forget(f);
+        assert_true(hear_until(f, clients[i], "\r\n\r\n", 1000));
+        assert_non_null(strstr(f->heard, "HTTP/1.1 200 "));
+        (void)close(clients[i]);
+    }
+    spend(f, 100); /* the queue is found empty once tokens are back */
+    int last = shake_hands(f);
+    spend(f, 100);
+    assert_true(metric_read(waiting) == 0);
+    (void)close(last);
+}
+
+static void test_stop_accepting_takes_in_what_waits_for_its_turn(void **state)
+{
+    struct fixture *f = *state;
+    fixture_stop(f);
+    fixture_start(f, &(struct listener_options){.accepts_per_s = 1});
+    int clients[5];
+    for (int i = 0; i < 5; i++) {
+        clients[i] = dial(f);
+        say(clients[i], "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+    spend(f, 50);
+    assert_true(metric_read(metrics_find(f->metrics, "gw_accepted_total", NULL)) == 1);
+    listener_stop_accepting(f->listener);
+    for (int i = 0; i < 5; i++) {
+        forget(f);
+        assert_true(hear_until(f, clients[i], "\r\n\r\n", 1000));
+        assert_non_null(strstr(f->heard, "HTTP/1.1 200 "));
+        (void)close(clients[i]);
+    }
+}
+
+static void test_fewer_descriptors_mean_fewer_connections(void **state)
+{
+    struct fixture *f = *state;
+    /* For the rest of this process: a hard limit does not rise again. */
+    const struct rlimit few = {.rlim_cur = 500, .rlim_max = 4096};
+    struct rlimit after;
+    fixture_stop(f);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    fixture_start(f, &(struct listener_options){.max_connections = 4000});
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &after), 0);
+    assert_int_equal(after.rlim_cur, few.rlim_max); /* raised as far as it goes */
+    assert_int_equal(listener_max_connections(f->listener), 4096 - 512);
+    fixture_stop(f);
+    fixture_start(f, NULL);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &after), 0);
+    assert_int_equal(after.rlim_cur, 100 + 512); /* no more than it takes */
+    assert_int_equal(listener_max_connections(f->listener), 100);
+}
+
 static void test_stop_accepting_keeps_connections(void **state)
 {
     struct fixture *f = *state;
@@ -726,6 +889,11 @@ int main(void)
         TEST(test_answered_pings_keep_a_viewer_and_silence_ends_it),
         TEST(test_viewer_that_stops_reading_for_a_while_stays),
         TEST(test_connections_over_the_limit_are_turned_away),
+        TEST(test_connections_over_the_limit_of_an_address_are_turned_away),
+        TEST(test_connections_come_in_at_the_rate_and_none_is_refused),
+        TEST(test_stop_accepting_takes_in_what_waits_for_its_turn),
+        TEST(test_accepted_sockets_inherit_their_options),
+        TEST(test_fewer_descriptors_mean_fewer_connections),
         TEST(test_stop_accepting_keeps_connections),
         TEST(test_two_listeners_share_a_port),
         TEST(test_bad_address_is_refused),

@@ -40,7 +40,6 @@ static void open_endpoints(const char *viewer_key, const char *definitions)
         .node = "node-a",
         .build = "1.2.3",
         .is_demo = true,
-        .max_connections = 500,
         .max_viewers = 400,
         .heartbeat_ms = 15000,
         .now = small_gateway_now,
