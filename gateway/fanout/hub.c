@@ -406,7 +406,10 @@ static void flush_begin(struct walk *walk)
     struct topic *topic = LIST_ITEM(walk, struct topic, flush_walk);
     topic->flush_from = topic->pass_flushed; /* the pass before told its first viewers no more than this */
     topic->pass_flushed = board_position(topic->board).offset;
-    topic->leaving_us = topic->promised_us;
+    if (topic->leaving_us ==
+        0) { /* else the pass before ended in this very slice, and its frames have not left yet */
+        topic->leaving_us = topic->promised_us;
+    }
     topic->promised_us = 0;
 }
 
@@ -434,6 +437,7 @@ static void flush_end(struct walk *walk)
     struct topic *topic = LIST_ITEM(walk, struct topic, flush_walk);
     struct hub *hub = topic->hub;
     metric_add(hub->metrics.flushes, 1);
+    list_remove(&topic->flushed_now); /* its second pass in this slice */
     list_append(&hub->flushed_now, &topic->flushed_now);
     if (topic->has_changed_since) {
         topic->has_changed_since = false;

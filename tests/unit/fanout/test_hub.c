@@ -290,6 +290,26 @@ static void test_what_changes_between_slices_reaches_the_rest_merged_and_the_fir
     slices_close(&f, fakes);
 }
 
+static void test_a_pass_may_end_and_the_next_be_done_in_one_slice(void **state)
+{
+    (void)state;
+    static struct fake_viewer fakes[SLICED];
+    struct fixture f;
+    slices_open(&f, fakes);
+    for (int round = 0; round < 3; round++) {
+        f.loop.us_per_look = HUB_SLICE_US;
+        live_board_set(&f.live, "k.a", round % 2 ? "{\"v\":2}" : "{\"v\":4}", 0);
+        assert_true(fake_loop_slice(&f.loop));
+        live_board_set(&f.live, "k.b", round % 2 ? "{\"v\":3}" : "{\"v\":5}", 0);
+        f.loop.us_per_look = 0;
+        assert_true(fake_loop_slice(&f.loop));
+        assert_false(fake_loop_slice(&f.loop));
+        assert_int_equal(fake_viewer_count(&fakes[0]), 2 * (round + 1));
+        assert_int_equal(fake_viewer_count(&fakes[SLICED - 1]), round + 1);
+    }
+    slices_close(&f, fakes);
+}
+
 static void test_viewers_may_leave_and_come_between_slices(void **state)
 {
     (void)state;
@@ -1416,6 +1436,7 @@ int main(void)
         cmocka_unit_test(test_a_slow_viewer_gets_one_merged_update_with_the_latest_values),
         cmocka_unit_test(test_a_long_flush_leaves_the_loop_its_turn),
         cmocka_unit_test(test_what_changes_between_slices_reaches_the_rest_merged_and_the_first_afterwards),
+        cmocka_unit_test(test_a_pass_may_end_and_the_next_be_done_in_one_slice),
         cmocka_unit_test(test_viewers_may_leave_and_come_between_slices),
         cmocka_unit_test(test_a_board_may_go_between_slices),
         cmocka_unit_test(test_each_viewer_hears_one_heartbeat_in_slices_too),
