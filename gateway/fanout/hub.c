@@ -423,9 +423,6 @@ static void flush_visit(struct walk *walk, const struct list_node *member, struc
 {
     const struct topic *topic = LIST_ITEM(walk, const struct topic, flush_walk);
     struct subscription *subscription = LIST_ITEM(member, struct subscription, in_topic);
-    if (walk->next != walk->head) {
-        __builtin_prefetch(LIST_ITEM(walk->next, const struct subscription, in_topic)->viewer);
-    }
     subscription_serve(subscription, now);
     if (subscription->cursor < topic->flushed) {
         metric_add(topic->hub->metrics.coalesced, 1);

@@ -10,21 +10,22 @@
 #include "base/wheel.h"
 #include "fanout/hub.h"
 
-/** A viewer's cursor on one board. */
+/** A viewer's cursor on one board. What every flush reads is in front, in one cache line. */
 struct subscription {
     struct list_node in_topic;
-    struct list_node in_viewer;
     struct viewer *viewer;
     struct topic *topic;
     uint64_t cursor;          /* the viewer was told up to this offset */
-    struct wheel_entry due;   /* armed while the viewer's rate holds it back */
     uint64_t next_send_ms;    /* monotonic; not before */
     uint32_t min_interval_ms; /* 0 = no limit */
-    double max_rate;          /* as granted, for the echo */
     bool needs_snapshot;
     bool is_hidden;
     bool
         is_ahead; /* another node told it more than our board knows yet: `cursor` and the nonce are checked once we do */
+
+    struct list_node in_viewer;
+    struct wheel_entry due; /* armed while the viewer's rate holds it back */
+    double max_rate;        /* as granted, for the echo */
     uint32_t ahead_nonce;
     uint64_t ahead_until_ms; /* monotonic; then it gets what we have */
 };
@@ -51,20 +52,20 @@ struct answer {
 enum viewer_state { VIEWER_OPEN, VIEWER_CLOSING };
 
 struct viewer {
-    struct list_node in_hub;
     struct hub *hub;
     const struct viewer_ops *ops;
     void *transport;
-    struct list_node subscriptions; /* struct subscription.in_viewer */
-    struct answer *answers;         /* oldest first */
-    struct answer **answers_end;
-    uint32_t answer_bytes;
-    uint16_t answer_count;
-    uint8_t subscription_count;
-    uint8_t form;  /* enum wire_form */
-    uint8_t state; /* enum viewer_state */
+    struct answer *answers; /* oldest first */
+    uint8_t form;           /* enum wire_form */
+    uint8_t state;          /* enum viewer_state */
     bool awaits_writable;
     bool is_welcome; /* before that it hears nothing unasked */
+    uint8_t subscription_count;
+    uint16_t answer_count;
+    uint32_t answer_bytes;
+    struct answer **answers_end;
+    struct list_node in_hub;
+    struct list_node subscriptions; /* struct subscription.in_viewer */
 };
 
 struct topic {

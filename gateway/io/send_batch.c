@@ -118,7 +118,9 @@ void send_batch_run(struct send_batch *batch, struct send_item *items, size_t co
 {
     assert(count <= SEND_BATCH_MAX);
     for (size_t i = 0; i < count; i++) {
-        items[i].message = (struct msghdr){.msg_iov = items[i].parts, .msg_iovlen = items[i].part_count};
+        if (items[i].part_count > 1) {
+            items[i].message = (struct msghdr){.msg_iov = items[i].parts, .msg_iovlen = items[i].part_count};
+        }
     }
     size_t done = 0;
     if (batch->has_ring && count > 1) { /* for one a system call is a system call */

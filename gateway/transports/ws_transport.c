@@ -35,10 +35,10 @@ struct ws_transport {
 };
 
 struct ws_viewer {
-    struct list_node waiting; /* in ws_transport.waiting until hello */
     struct ws_transport *transport;
     struct ws *ws;
     struct viewer *viewer;
+    struct list_node waiting; /* in ws_transport.waiting until hello */
     uint64_t hello_due_ms;
     uint64_t refilled_ms; /* of the message budget */
     uint16_t budget;      /* messages it may send now */
