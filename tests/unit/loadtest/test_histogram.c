@@ -1,5 +1,5 @@
 /* The histogram against sorted samples: never better than the truth, never worse by more than a thousandth. */
-#include "loadtest/histogram.h"
+#include "loadtest/load/histogram.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* Scenarios: what they say, what replaces it, and what is refused by name. */
-#include "loadtest/load_scenario.h"
+#include "loadtest/load/load_scenario.h"
 
 #include <stdarg.h>
 #include <stddef.h>

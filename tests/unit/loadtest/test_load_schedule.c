@@ -1,5 +1,5 @@
 /* The schedule: what is due is recognised, what is not is not, and boards get their weights. */
-#include "loadtest/load_schedule.h"
+#include "loadtest/load/load_schedule.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* Each kind of violation, injected, is found; what is right is not complained about. */
-#include "loadtest/load_verify.h"
+#include "loadtest/load/load_verify.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* A viewer's words: messages come out whole however the bytes arrive, and what ends a connection is told apart. */
-#include "loadtest/load_viewer.h"
+#include "loadtest/load/load_viewer.h"
 
 #include <stdarg.h>
 #include <stddef.h>
