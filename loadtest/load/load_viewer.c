@@ -14,6 +14,7 @@ enum {
     BUFFER_MAX_BYTES = 64 * 1024 * 1024, /* a snapshot has at most 16 MiB */
     REQUEST_BYTES = 1024,
     SLOW_RECEIVE_BYTES = 4096, /* a slow reader's window is full soon */
+    CONTROL_MAX_BYTES = 125,   /* RFC 6455, 5.5 */
 };
 
 bool load_wire_init(struct load_wire *wire)
@@ -187,11 +188,22 @@ static bool ws_header_read(const unsigned char *at, size_t left, struct ws_heade
     return true;
 }
 
-static enum load_reading ws_control(struct load_viewer *viewer, unsigned opcode)
+/** With what the ping carried: a gateway that is not told it again takes us for gone. */
+static bool say_pong(struct load_viewer *viewer, const char *payload, size_t length)
 {
-    static const char pong[6] = {(char)0x8a, (char)0x80}; /* one of our own will do */
+    char pong[6 + CONTROL_MAX_BYTES] = {(char)0x8a, (char)(0x80 | (int)length)};
+    memcpy(pong + 6, payload, length);
+    return say(viewer, pong, (int)(6 + length));
+}
+
+static enum load_reading ws_control(struct load_viewer *viewer, unsigned opcode, const char *payload,
+                                    size_t length)
+{
+    if (length > CONTROL_MAX_BYTES) {
+        return LOAD_READING_BROKEN;
+    }
     if (opcode == 0x89) {
-        return say(viewer, pong, sizeof pong) ? LOAD_READING_ON : LOAD_READING_RESET;
+        return say_pong(viewer, payload, length) ? LOAD_READING_ON : LOAD_READING_RESET;
     }
     return opcode == 0x88 ? LOAD_READING_CLOSED : opcode == 0x8a ? LOAD_READING_ON : LOAD_READING_BROKEN;
 }
@@ -217,7 +229,7 @@ static enum load_reading ws_take(struct load_wire *wire, struct load_viewer *vie
                                                  .id = ""};
             wire->on_message(wire->context, viewer, &message, now_us);
         } else {
-            reading = ws_control(viewer, header.opcode);
+            reading = ws_control(viewer, header.opcode, text + at + header.bytes, header.payload);
         }
         at += header.bytes + header.payload;
     }
