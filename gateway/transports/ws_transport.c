@@ -342,7 +342,10 @@ static void on_message(void *owner, const char *text, size_t length)
         refuse(viewer, close_reason_of_result(result), NULL, problem);
         return;
     }
+    /* What one message is answered with leaves in one write: "subscribed" and a snapshot, of each who comes in a storm. */
+    ws_transport_hold(viewer->transport);
     dispatch(viewer, &message);
+    ws_transport_release(viewer->transport);
     viewer_message_finish(&message);
 }
 
