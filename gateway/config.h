@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "catalog/catalog.h"
+#include "io/tls.h"
 #include "protocol/bytes.h"
 #include "sources/http_ingest.h"
 #include "sources/postgres_mapping.h"
@@ -33,6 +34,13 @@ struct config_listen {
     uint32_t ping_after_s;
     uint32_t hang_up_after_s;
     uint32_t request_timeout_s;
+};
+
+struct config_tls {
+    char *certificate_file; /* NULL: the port is plain */
+    char *key_file;         /* NULL likewise */
+    enum tls_version min_version;
+    uint32_t hsts_max_age_s; /* 0: not sent */
 };
 
 struct config_limits {
@@ -114,6 +122,7 @@ struct config_fanout {
     uint32_t flush_ms;
     uint32_t heartbeat_ms;
     uint32_t send_buffer_bytes;
+    uint32_t deflate_min_bytes;
     bool io_uring;
 };
 
@@ -130,6 +139,7 @@ struct config_log {
 
 struct config {
     struct config_listen listen;
+    struct config_tls tls;
     struct config_limits limits;
     char *definitions_dir; /* NULL: beside the binary, or where it was installed */
     char *web_dir;         /* NULL: likewise */

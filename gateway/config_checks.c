@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
+#include "base/clock.h"
 #include "config_entries.h"
 #include "config_mappings.h"
 #include "config_options.h"
@@ -81,6 +83,61 @@ static void check_times(const struct loading *loading)
                     "%u must not be above drain.grace_ms, which is %u", config->drain.window_ms,
                     config->drain.grace_ms);
     }
+}
+
+/* ---- TLS ---- */
+
+enum { EXPIRY_NEAR_DAYS = 14 };
+
+static void check_validity(const struct loading *loading, const char *name, const struct tls_pair_check *pair)
+{
+    const struct origin *origin = loading_origin(loading, name);
+    const char *path = loading->config->tls.certificate_file;
+    int64_t now_s = clock_wall_ms() / 1000;
+    int64_t days = (pair->expires_s - now_s) / 86400;
+    if (pair->begins_s > now_s) {
+        loading_warn(loading, origin, name, "%s is not valid yet: clients will refuse it", path);
+    } else if (pair->expires_s <= now_s) {
+        loading_warn(loading, origin, name, "%s has expired: clients will refuse it", path);
+    } else if (days < EXPIRY_NEAR_DAYS) {
+        loading_warn(loading, origin, name, "%s expires in %d days", path, (int)days);
+    }
+}
+
+static void check_key_mode(const struct loading *loading)
+{
+    struct stat status;
+    const char *path = loading->config->tls.key_file;
+    if (stat(path, &status) == 0 && (status.st_mode & S_IROTH) != 0) {
+        loading_warn(loading, loading_origin(loading, "tls.key_file"), "tls.key_file",
+                     "%s can be read by everybody on this machine", path);
+    }
+}
+
+static void check_tls(const struct loading *loading)
+{
+    const struct config_tls *tls = &loading->config->tls;
+    if (!tls->certificate_file && !tls->key_file) {
+        return;
+    }
+    if (!tls->certificate_file || !tls->key_file) {
+        const char *given = tls->key_file ? "tls.key_file" : "tls.certificate_file";
+        loading_say(loading, loading_origin(loading, given), given, "needs %s, which is not set",
+                    tls->key_file ? "tls.certificate_file" : "tls.key_file");
+        return;
+    }
+    const struct tls_pair pair = {.certificate_file = tls->certificate_file, .key_file = tls->key_file};
+    struct tls_pair_check check;
+    tls_pair_check(&pair, &check);
+    const char *name = check.fault == TLS_PAIR_KEY || check.fault == TLS_PAIR_MISMATCH
+                           ? "tls.key_file"
+                           : "tls.certificate_file";
+    if (check.fault != TLS_PAIR_OK) {
+        loading_say(loading, loading_origin(loading, name), name, "%s", check.problem);
+        return;
+    }
+    check_validity(loading, name, &check);
+    check_key_mode(loading);
 }
 
 /* ---- PostgreSQL ---- */
@@ -250,6 +307,7 @@ void loading_check(const struct loading *loading)
     check_origins(loading);
     check_moved_url(loading);
     check_times(loading);
+    check_tls(loading);
     check_postgres(loading);
     check_redis(loading);
     check_workers(loading);

@@ -9,6 +9,7 @@
 
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"json", "text", NULL};
+static const char *const version_words[] = {"1.2", "1.3", NULL};
 static const char *const journal_words[] = {"memory", "redis", NULL};
 
 /* ---- the table ---- */
@@ -37,6 +38,15 @@ const struct option config_options[OPTION_COUNT] = {
      "A viewer that was silent for this long, pings included, is gone."},
     {"listen.request_timeout_s", OPTION_INTEGER, AT(listen.request_timeout_s), "10", 1, 600, NULL, false,
      "An HTTP request must be complete within this time."},
+    {"tls.certificate_file", OPTION_PATH, AT(tls.certificate_file), NULL, 0, TEXT_MAX_BYTES, NULL, false,
+     "PEM file: our certificate, then those that lead to its root; with tls.key_file the port speaks TLS, and nothing else. "
+     "SIGHUP reads both again."},
+    {"tls.key_file", OPTION_PATH, AT(tls.key_file), NULL, 0, TEXT_MAX_BYTES, NULL, false,
+     "PEM file: the key of the certificate, without a passphrase."},
+    {"tls.min_version", OPTION_WORD, AT(tls.min_version), "1.2", 0, 0, version_words, false,
+     "Oldest TLS version to speak: 1.2 or 1.3."},
+    {"tls.hsts_max_age_s", OPTION_INTEGER, AT(tls.hsts_max_age_s), "0", 0, 63072000, NULL, false,
+     "How long browsers are to use TLS only for this host, on every port; they cannot be told otherwise before. 0 tells them nothing."},
     {"limits.fields_per_board", OPTION_INTEGER, AT(limits.fields_per_board), "10000", 16, 1000000, NULL,
      false, "KPIs and rows one board can hold; a change that would add one more is refused."},
     {"limits.removed_rows_per_board", OPTION_INTEGER, AT(limits.removed_rows_per_board), "1000", 1, 1000000,
@@ -136,6 +146,9 @@ const struct option config_options[OPTION_COUNT] = {
      "How often viewers hear that nothing has changed."},
     {"fanout.send_buffer_bytes", OPTION_INTEGER, AT(fanout.send_buffer_bytes), "65536", 4096, 16777216, NULL,
      false, "Send buffer of each connection in the kernel."},
+    {"fanout.deflate_min_bytes", OPTION_INTEGER, AT(fanout.deflate_min_bytes), "512", 0, 16777216, NULL,
+     false,
+     "Updates and snapshots from this size on are compressed, once for all viewers whose client can; 0 is never."},
     {"fanout.io_uring", OPTION_BOOL, AT(fanout.io_uring), "true", 0, 0, NULL, false,
      "Write to many viewers with one system call, where the kernel allows io_uring; else one call each."},
     {"drain.window_ms", OPTION_INTEGER, AT(drain.window_ms), "5000", 0, 3600000, NULL, false,

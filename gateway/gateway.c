@@ -26,6 +26,7 @@
 #include "history_reader.h"
 #include "io/listener.h"
 #include "io/loop.h"
+#include "io/tls.h"
 #include "pipeline.h"
 #include "protocol/limits.h"
 #include "reload.h"
@@ -56,6 +57,7 @@ struct gateway {
     struct pipeline *pipeline;
     struct data_path *data_path;
     struct access *access;
+    struct tls *tls; /* NULL: the port is plain */
     struct listener *listener;
     struct ws_transport *ws;
     struct sse_transport *sse;
@@ -175,6 +177,7 @@ static void on_reload_signal(void *context)
 {
     struct gateway *gateway = context;
     bool is_done = reload_options(gateway->config);
+    is_done = (!gateway->tls || tls_reload(gateway->tls)) && is_done;
     if (!reload_definitions(gateway->config, gateway->pipeline) || !is_done) {
         metric_add(gateway->reload_failures, 1);
     }
@@ -230,6 +233,7 @@ static bool build_core(struct gateway *gateway, struct catalog *catalog)
         .max_viewers = config->listen.max_connections,
         .max_topics = DATA_PATH_MAX_BOARDS,
         .heartbeat_ms = config->fanout.heartbeat_ms,
+        .deflate_min_bytes = config->fanout.deflate_min_bytes,
     };
     const struct hub_host host = {
         .context = gateway,
@@ -267,6 +271,25 @@ static bool build_core(struct gateway *gateway, struct catalog *catalog)
     return pipeline_set_catalog(gateway->pipeline, catalog) == RESULT_OK;
 }
 
+/** Workers share the supervisor's secret: a session begun with one may be resumed with any. */
+static bool build_tls(struct gateway *gateway)
+{
+    const struct config_tls *config = &gateway->config->tls;
+    struct tls_options options = {
+        .pair = {.certificate_file = config->certificate_file, .key_file = config->key_file},
+        .min_version = config->min_version,
+        .monotonic_ms = clock_monotonic_ms,
+    };
+    /* In any case: what is handed over must not stay in an open descriptor. */
+    bool has_secret =
+        worker_take_secret(&options.secret) || tls_secret_make(&options.secret, clock_monotonic_ms());
+    if (config->certificate_file && has_secret) {
+        gateway->tls = tls_create(&options, gateway->metrics);
+    }
+    explicit_bzero(&options.secret, sizeof options.secret);
+    return !config->certificate_file || gateway->tls;
+}
+
 static bool build_listener(struct gateway *gateway)
 {
     const struct config *config = gateway->config;
@@ -283,10 +306,13 @@ static bool build_listener(struct gateway *gateway)
         .max_connections_per_address = config->listen.max_connections_per_address,
         .accepts_per_s = config->listen.accepts_per_s,
         .send_buffer_bytes = config->fanout.send_buffer_bytes,
+        .accepts_deflate = config->fanout.deflate_min_bytes > 0,
         .uses_io_uring = config->fanout.io_uring,
         .ping_after_s = config->listen.ping_after_s,
         .hang_up_after_s = config->listen.hang_up_after_s,
         .request_timeout_s = config->listen.request_timeout_s,
+        .tls = gateway->tls,
+        .hsts_max_age_s = config->tls.hsts_max_age_s,
         .extra_headers = extra_headers,
         .allowed_origins = (const char *const *)config->listen.allowed_origins,
     };
@@ -404,8 +430,8 @@ static bool build(struct gateway *gateway, struct catalog *catalog)
     }
     gateway->reload_failures = metrics_counter(gateway->metrics, "gw_reload_failures_total", NULL,
                                                "Reloads that were refused whole.");
-    return build_core(gateway, catalog) && build_listener(gateway) && build_transports(gateway) &&
-           build_sources(gateway) && build_signals(gateway);
+    return build_core(gateway, catalog) && build_tls(gateway) && build_listener(gateway) &&
+           build_transports(gateway) && build_sources(gateway) && build_signals(gateway);
 }
 
 struct gateway *gateway_create(struct config *config, struct catalog *catalog)
@@ -457,6 +483,7 @@ void gateway_destroy(struct gateway *gateway)
     sse_transport_destroy(gateway->sse);
     http_endpoints_destroy(gateway->endpoints);
     static_files_destroy(gateway->files);
+    tls_destroy(gateway->tls);
     access_destroy(gateway->access);
     pipeline_destroy(gateway->pipeline);
     data_path_destroy(gateway->data_path);

@@ -12,6 +12,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,6 +32,7 @@
 #define WORKER_VARIABLE "SOPHIA_GATEWAY_WORKER"
 #define NODE_VARIABLE "SOPHIA_NODE_NAME"
 #define PORT_VARIABLE "SOPHIA_LISTEN_PORT"
+#define SECRET_VARIABLE "SOPHIA_GATEWAY_SECRET_FD"
 
 enum {
     RESTART_BASE_MS = 100,
@@ -57,6 +60,7 @@ struct supervisor {
     uint16_t port;
     sigset_t signals; /* what is waited for */
     sigset_t before;  /* what workers start with */
+    struct tls_secret secret;
     struct worker workers[SUPERVISOR_WORKERS_MAX];
     bool has_listened; /* all at one time: the start is over */
     bool is_stopping;
@@ -99,6 +103,26 @@ bool worker_join(void)
     /* Again: the kernel drops it when a file with capabilities is executed. It must come before the look. */
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* fails for numbers that are no signals only */
     return supervisor == (long)getppid();
+}
+
+bool worker_take_secret(struct tls_secret *out_secret)
+{
+    struct tls_secret secret;
+    long supervisor = 0;
+    const char *text = getenv(SECRET_VARIABLE);
+    char *end = NULL;
+    long fd = text ? strtol(text, &end, 10) : 0;
+    if (read_place(&supervisor) == 0 || fd <= STDERR_FILENO || fd > INT_MAX || *end != '\0') {
+        return false;
+    }
+    (void)unsetenv(SECRET_VARIABLE);
+    ssize_t got = read((int)fd, &secret, sizeof secret); /* all of it is in the pipe already */
+    (void)close((int)fd);
+    if (got == (ssize_t)sizeof secret) {
+        *out_secret = secret;
+    }
+    explicit_bzero(&secret, sizeof secret);
+    return got == (ssize_t)sizeof secret;
 }
 
 void worker_say_listening(void)
@@ -167,6 +191,24 @@ static bool reserve_port(struct supervisor *supervisor)
 
 /* ---- starting a worker ---- */
 
+/** In the child: a pipe that holds the secret and is open for reading only. A worker without it has a secret of its own. */
+static void hand_over_secret(const struct supervisor *supervisor)
+{
+    int ends[2];
+    char number[16];
+    (void)unsetenv(SECRET_VARIABLE);
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return;
+    }
+    bool is_written = write(ends[1], &supervisor->secret, sizeof supervisor->secret) ==
+                      (ssize_t)sizeof supervisor->secret; /* an empty pipe takes it */
+    (void)close(ends[1]);
+    (void)snprintf(number, sizeof number, "%d", ends[0]);
+    if (is_written && fcntl(ends[0], F_SETFD, 0) == 0) {
+        (void)setenv(SECRET_VARIABLE, number, 1); /* without it the descriptor is merely useless */
+    }
+}
+
 /** Our own environment with what makes a worker of the program. */
 static bool set_environment(const struct supervisor *supervisor, unsigned number)
 {
@@ -185,6 +227,7 @@ static void become_worker(const struct supervisor *supervisor, unsigned number)
     bool is_tied = prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == supervisor->pid;
     if (is_tied && set_environment(supervisor, number) &&
         sigprocmask(SIG_SETMASK, &supervisor->before, NULL) == 0) {
+        hand_over_secret(supervisor);
         (void)execv("/proc/self/exe", supervisor->options.argv); /* returns only when it failed */
     }
     log_error("worker not executed", LOG_INT("worker", number), LOG_TEXT("err", strerror(errno)));
@@ -432,6 +475,10 @@ int supervisor_run(const struct supervisor_options *options)
     assert(options->workers >= 1 && options->workers <= SUPERVISOR_WORKERS_MAX);
     struct supervisor supervisor = {.options = *options, .pid = getpid(), .socket = -1};
     name_node(&supervisor);
+    if (!tls_secret_make(&supervisor.secret, clock_monotonic_ms())) {
+        log_error("no randomness for a secret", LOG_TEXT("err", strerror(errno)));
+        return EXIT_FAILURE;
+    }
     if (!reserve_port(&supervisor)) {
         return EXIT_FAILURE;
     }
@@ -454,6 +501,7 @@ int supervisor_run(const struct supervisor_options *options)
         start_due(&supervisor, now_ms);
     }
     (void)close(supervisor.socket); /* it never carried a byte */
+    explicit_bzero(&supervisor.secret, sizeof supervisor.secret);
     log_info("all workers have ended", LOG_INT("code", supervisor.exit_code));
     return supervisor.exit_code;
 }

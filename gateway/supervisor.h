@@ -9,13 +9,16 @@
  * is gone drains and ends.
  *
  * Workers find themselves by the environment: SOPHIA_GATEWAY_WORKER says which one they are and whose,
- * SOPHIA_NODE_NAME gives them a name of their own, SOPHIA_LISTEN_PORT the port when any was asked for.
+ * SOPHIA_NODE_NAME gives them a name of their own, SOPHIA_LISTEN_PORT the port when any was asked for. The secret that
+ * TLS tickets are sealed with comes through a pipe whose number is in SOPHIA_GATEWAY_SECRET_FD: all open each other's.
  */
 #ifndef SOPHIA_SUPERVISOR_H
 #define SOPHIA_SUPERVISOR_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "io/tls_tickets.h"
 
 enum { SUPERVISOR_WORKERS_MAX = 64 };
 
@@ -38,6 +41,8 @@ int supervisor_run(const struct supervisor_options *options);
 unsigned worker_number(void);
 /** A worker ties its life to its supervisor's. False: that has ended already, and nobody would stop us. */
 bool worker_join(void);
+/** The secret all workers of this supervisor have, once. False: there is no supervisor, or it gave none. */
+bool worker_take_secret(struct tls_secret *out_secret);
 /** Tells the supervisor that this worker serves. */
 void worker_say_listening(void);
 

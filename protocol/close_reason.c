@@ -16,8 +16,9 @@ struct row {
 static const struct row rows[CLOSE_REASON_COUNT] = {
     [CLOSE_NORMAL] = {1000, "normal", "The connection was closed as asked."},
     [CLOSE_GOING_AWAY] = {1001, "going_away", "The gateway is stopping."},
+    [CLOSE_PROTOCOL_ERROR] = {1002, "protocol_error", "The frames break the rules of WebSocket."},
     [CLOSE_UNSUPPORTED_DATA] = {1003, "unsupported_data", "Only text messages are understood."},
-    [CLOSE_INVALID_TEXT] = {1007, "invalid_text", "The message is not UTF-8."},
+    [CLOSE_INVALID_TEXT] = {1007, "invalid_text", "The message is not UTF-8, or does not inflate."},
     [CLOSE_TOO_BIG] = {1009, "too_big", "The message is too big."},
     [CLOSE_MALFORMED] = {4000, "malformed", "The message is not one JSON object with distinct members."},
     [CLOSE_UNKNOWN_TYPE] = {4001, "unknown_type", "This type of message is not known."},
@@ -64,7 +65,7 @@ const char *close_reason_message(enum close_reason reason)
 bool close_reason_may_retry(enum close_reason reason)
 {
     uint16_t code = row_of(reason)->code;
-    return code == 1000 || code == 1001 || code >= 4300;
+    return (code >= 1000 && code <= 1002) || code >= 4300;
 }
 
 enum close_reason close_reason_of_result(enum result result)

@@ -15,6 +15,7 @@
 enum close_reason {
     CLOSE_NORMAL,                 /* 1000 */
     CLOSE_GOING_AWAY,             /* 1001 */
+    CLOSE_PROTOCOL_ERROR,         /* 1002 frames against RFC 6455 */
     CLOSE_UNSUPPORTED_DATA,       /* 1003 binary frame */
     CLOSE_INVALID_TEXT,           /* 1007 not UTF-8 */
     CLOSE_TOO_BIG,                /* 1009 */

@@ -21,10 +21,16 @@ struct encoder {
     struct metric *updates;
     struct metric *snapshots;
     struct metric *shared;
+    struct deflater *deflater; /* owned; NULL: nothing is deflated */
+    uint32_t deflate_min_bytes;
+    struct metric *deflate_before;
+    struct metric *deflate_after;
 };
 
-struct encoder *encoder_create(struct metrics *metrics)
+struct encoder *encoder_create(struct metrics *metrics, uint32_t deflate_min_bytes)
 {
+    static const char deflate_help[] =
+        "Bytes of messages that were deflated, and of the frames they became; once, however many viewers they are for.";
     static const char help[] = "Messages serialised, by kind; deliveries of the same bytes do not count.";
     struct encoder *encoder = calloc(1, sizeof *encoder);
     if (!encoder) {
@@ -37,6 +43,17 @@ struct encoder *encoder_create(struct metrics *metrics)
     encoder->snapshots = metrics_counter(metrics, "gw_encodes_total", "message=\"snapshot\"", help);
     encoder->shared = metrics_counter(metrics, "gw_encodes_shared_total", NULL,
                                       "Times an already encoded message was used again.");
+    encoder->deflate_before =
+        metrics_counter(metrics, "gw_deflate_bytes_total", "at=\"before\"", deflate_help);
+    encoder->deflate_after = metrics_counter(metrics, "gw_deflate_bytes_total", "at=\"after\"", deflate_help);
+    encoder->deflate_min_bytes = deflate_min_bytes;
+    if (deflate_min_bytes > 0) {
+        encoder->deflater = deflater_create();
+        if (!encoder->deflater) {
+            encoder_destroy(encoder);
+            return NULL;
+        }
+    }
     return encoder;
 }
 
@@ -48,6 +65,7 @@ void encoder_destroy(struct encoder *encoder)
     bytes_finish(&encoder->scratch);
     bytes_finish(&encoder->history);
     overlay_finish(&encoder->overlay);
+    deflater_destroy(encoder->deflater);
     free(encoder);
 }
 
@@ -189,15 +207,42 @@ static enum result range_get(struct encoder *encoder, struct encoder_cache *cach
     return RESULT_OK;
 }
 
-static enum result range_frame(struct encoder_range *range, const struct position *head, enum wire_form form,
-                               struct frame **out_frame)
+/* NULL: it goes out as it is. */
+static struct frame *deflate(struct encoder *encoder, const struct encoder_range *range)
 {
-    if (!range->forms[form]) {
-        range->forms[form] = frame_create(form, range->is_snapshot ? "snapshot" : "update", head,
-                                          range->message, range->message_length);
+    if (!encoder->deflater || range->message_length < encoder->deflate_min_bytes) {
+        return NULL;
     }
-    *out_frame = range->forms[form];
-    return range->forms[form] ? RESULT_OK : RESULT_NO_MEMORY;
+    struct frame *frame = frame_create_deflated(encoder->deflater, range->message, range->message_length);
+    if (frame) {
+        metric_add(encoder->deflate_before, range->message_length);
+        metric_add(encoder->deflate_after, frame->length);
+    }
+    return frame;
+}
+
+static struct frame *range_wrap(struct encoder *encoder, struct encoder_range *range,
+                                const struct position *head, enum wire_form form)
+{
+    struct frame **frame = &range->forms[form];
+    if (!*frame && form == WIRE_WS_DEFLATE) {
+        *frame = deflate(encoder, range);
+        if (!*frame) { /* then it is the plain viewers' frame */
+            struct frame *plain = range_wrap(encoder, range, head, WIRE_WS);
+            *frame = plain ? frame_ref(plain) : NULL;
+        }
+    } else if (!*frame) {
+        *frame = frame_create(form, range->is_snapshot ? "snapshot" : "update", head, range->message,
+                              range->message_length);
+    }
+    return *frame;
+}
+
+static enum result range_frame(struct encoder *encoder, struct encoder_range *range,
+                               const struct position *head, enum wire_form form, struct frame **out_frame)
+{
+    *out_frame = range_wrap(encoder, range, head, form);
+    return *out_frame ? RESULT_OK : RESULT_NO_MEMORY;
 }
 
 enum result encoder_update(struct encoder *encoder, struct encoder_cache *cache, const struct board *board,
@@ -205,7 +250,7 @@ enum result encoder_update(struct encoder *encoder, struct encoder_cache *cache,
 {
     struct encoder_range *range = NULL;
     enum result result = range_get(encoder, cache, board, from, false, 0, &range);
-    return result == RESULT_OK ? range_frame(range, &cache->head, form, out_frame) : result;
+    return result == RESULT_OK ? range_frame(encoder, range, &cache->head, form, out_frame) : result;
 }
 
 enum result encoder_snapshot(struct encoder *encoder, struct encoder_cache *cache, const struct board *board,
@@ -213,7 +258,7 @@ enum result encoder_snapshot(struct encoder *encoder, struct encoder_cache *cach
 {
     struct encoder_range *range = NULL;
     enum result result = range_get(encoder, cache, board, 0, true, now_ms, &range);
-    return result == RESULT_OK ? range_frame(range, &cache->head, form, out_frame) : result;
+    return result == RESULT_OK ? range_frame(encoder, range, &cache->head, form, out_frame) : result;
 }
 
 enum result encoder_snapshot_text(struct encoder *encoder, struct encoder_cache *cache,

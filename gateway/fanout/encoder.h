@@ -41,7 +41,8 @@ struct encoder_cache {
     struct encoder_range ranges[ENCODER_CACHE_RANGES];
 };
 
-struct encoder *encoder_create(struct metrics *metrics);
+/** deflate_min_bytes: smaller messages are not deflated; 0: none is. */
+struct encoder *encoder_create(struct metrics *metrics, uint32_t deflate_min_bytes);
 void encoder_destroy(struct encoder *encoder);
 /** Every frame says demo: true from now on, or no longer. Empty the caches afterwards. */
 void encoder_set_demo(struct encoder *encoder, bool is_demo);

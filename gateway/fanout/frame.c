@@ -10,15 +10,17 @@
 
 enum {
     WS_TEXT_FINAL = 0x81,
+    WS_DEFLATED = 0x40, /* RSV1 (RFC 7692, section 6) */
+    WS_HEADER_MAX_BYTES = 10,
     WS_LENGTH_16 = 126,
     WS_LENGTH_64 = 127,
     WRAP_MAX_BYTES = 160, /* event name, position and the fixed words of an SSE event */
 };
 
 /* RFC 6455 section 5.2, server to client: no mask. */
-static size_t ws_header(size_t payload, uint8_t *out)
+static size_t ws_header(uint8_t first, size_t payload, uint8_t *out)
 {
-    out[0] = WS_TEXT_FINAL;
+    out[0] = first;
     if (payload < WS_LENGTH_16) {
         out[1] = (uint8_t)payload;
         return 2;
@@ -56,8 +58,8 @@ struct frame *frame_create(enum wire_form form, const char *event, const struct 
     if (!frame) {
         return NULL;
     }
-    size_t before = form == WIRE_WS ? ws_header(length, frame->bytes)
-                                    : sse_header(event, position, (char *)frame->bytes, WRAP_MAX_BYTES - 2);
+    size_t before = form == WIRE_SSE ? sse_header(event, position, (char *)frame->bytes, WRAP_MAX_BYTES - 2)
+                                     : ws_header(WS_TEXT_FINAL, length, frame->bytes);
     memcpy(frame->bytes + before, message, length);
     size_t total = before + length;
     if (form == WIRE_SSE) {
@@ -67,6 +69,29 @@ struct frame *frame_create(enum wire_form form, const char *event, const struct 
     frame->references = 1;
     frame->length = (uint32_t)total;
     return frame;
+}
+
+struct frame *frame_create_deflated(struct deflater *deflater, const char *message, size_t length)
+{
+    struct frame *frame =
+        length <= DEFLATE_MAX_BYTES ? malloc(sizeof *frame + WS_HEADER_MAX_BYTES + length) : NULL;
+    if (!frame) {
+        return NULL;
+    }
+    size_t payload = 0;
+    if (!deflater_run(deflater, message, length, frame->bytes + WS_HEADER_MAX_BYTES, length, &payload)) {
+        free(frame);
+        return NULL;
+    }
+    uint8_t header[WS_HEADER_MAX_BYTES];
+    size_t before = ws_header(WS_TEXT_FINAL | WS_DEFLATED, payload, header);
+    memmove(frame->bytes + before, frame->bytes + WS_HEADER_MAX_BYTES, payload);
+    memcpy(frame->bytes, header, before);
+    frame->references = 1;
+    frame->length = (uint32_t)(before + payload);
+    /* A slow viewer may keep it for long: give back what was not needed. */
+    struct frame *smaller = realloc(frame, sizeof *frame + before + payload);
+    return smaller ? smaller : frame;
 }
 
 struct frame *frame_ref(struct frame *frame)

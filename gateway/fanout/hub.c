@@ -49,6 +49,9 @@ static bool hub_metrics_register(struct hub_metrics *m, struct metrics *metrics)
     static const char resyncs[] = "Snapshots sent instead of an update, by reason.";
     m->viewers[WIRE_WS] = metrics_gauge(metrics, "gw_viewers", "form=\"ws\"", "Connected viewers.");
     m->viewers[WIRE_SSE] = metrics_gauge(metrics, "gw_viewers", "form=\"sse\"", "Connected viewers.");
+    m->viewers[WIRE_WS_DEFLATE] = m->viewers[WIRE_WS]; /* what they are: their transport's form */
+    m->deflating = metrics_gauge(metrics, "gw_deflate_viewers", NULL,
+                                 "Connected viewers that negotiated permessage-deflate.");
     m->subscriptions =
         metrics_gauge(metrics, "gw_subscriptions", NULL, "Boards watched, summed over viewers.");
     m->updates = metrics_counter(metrics, "gw_frames_total", "kind=\"update\"", frames);
@@ -95,7 +98,7 @@ struct hub *hub_create(const struct hub_options *options, const struct hub_host 
     bytes_init(&hub->scratch, SCRATCH_MAX_BYTES);
     hub->wake_ms = UINT64_MAX;
     hub->next_heartbeat_ms = now.monotonic_ms + options->heartbeat_ms;
-    hub->encoder = encoder_create(metrics);
+    hub->encoder = encoder_create(metrics, options->deflate_min_bytes);
     hub->node = strdup("");
     hub->build = strdup("");
     hub->catalog = strdup("");
@@ -505,9 +508,11 @@ void topic_heartbeat_one(struct topic *topic, struct viewer *viewer, struct mome
 static void heartbeat_write(struct viewer *viewer, const struct topic *topic, struct moment now)
 {
     struct hub *hub = viewer->hub;
-    struct frame **frame = &hub->heartbeats[viewer->form];
+    /* Some 300 bytes every 10 s: not worth a frame of their own for those who could inflate it. */
+    enum wire_form form = viewer->form == WIRE_SSE ? WIRE_SSE : WIRE_WS;
+    struct frame **frame = &hub->heartbeats[form];
     if (!*frame) {
-        *frame = heartbeat_frame(hub, topic, (enum wire_form)viewer->form, now);
+        *frame = heartbeat_frame(hub, topic, form, now);
     }
     if (*frame && viewer_can_write(viewer)) {
         (void)viewer_write(viewer, *frame, hub->metrics.heartbeats); /* a failure has marked it closing */

@@ -27,6 +27,7 @@ struct hub_options {
     uint32_t max_viewers;
     uint32_t max_topics;
     uint32_t heartbeat_ms;
+    uint32_t deflate_min_bytes; /* smaller messages are not deflated; 0: none is */
 };
 
 /** How long hub_run() may go on. With what is held then leaving, and one encoding, the loop is busy for 5 ms at most. */

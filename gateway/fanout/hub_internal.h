@@ -92,6 +92,7 @@ struct topic {
 
 struct hub_metrics {
     struct metric *viewers[WIRE_FORM_COUNT];
+    struct metric *deflating;
     struct metric *subscriptions;
     struct metric *updates;
     struct metric *snapshots;

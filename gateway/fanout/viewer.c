@@ -16,6 +16,15 @@
 
 #include "fanout/hub_internal.h"
 
+static void count_viewer(struct hub *hub, enum wire_form form, int change)
+{
+    struct metric *count = hub->metrics.viewers[form];
+    metric_set(count, metric_read(count) + change);
+    if (form == WIRE_WS_DEFLATE) {
+        metric_set(hub->metrics.deflating, metric_read(hub->metrics.deflating) + change);
+    }
+}
+
 struct viewer *viewer_create(struct hub *hub, enum wire_form form, const struct viewer_ops *ops,
                              void *transport)
 {
@@ -35,7 +44,7 @@ struct viewer *viewer_create(struct hub *hub, enum wire_form form, const struct 
     list_init(&viewer->subscriptions);
     list_append(&hub->viewers, &viewer->in_hub);
     hub->viewer_count++;
-    metric_set(hub->metrics.viewers[form], metric_read(hub->metrics.viewers[form]) + 1);
+    count_viewer(hub, form, 1);
     return viewer;
 }
 
@@ -69,8 +78,7 @@ void viewer_destroy(struct viewer *viewer)
     hub_step_over(viewer->hub, viewer);
     list_remove(&viewer->in_hub);
     viewer->hub->viewer_count--;
-    struct metric *count = viewer->hub->metrics.viewers[viewer->form];
-    metric_set(count, metric_read(count) - 1);
+    count_viewer(viewer->hub, (enum wire_form)viewer->form, -1);
     free(viewer);
 }
 
@@ -454,7 +462,7 @@ enum result viewer_subscribe(struct viewer *viewer, struct topic *topic, const s
     }
     quality_grant(subscription, quality);
     enum resume_outcome resume = cursor_place(subscription, position, now);
-    if (viewer->form == WIRE_WS) {
+    if (viewer->form != WIRE_SSE) {
         say_subscribed(subscription, resume);
     } else if (resume == RESUME_WHOLE && !subscription->is_ahead) {
         topic_heartbeat_one(topic, viewer, now);

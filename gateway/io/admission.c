@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "io/deflate_offer.h"
+
 enum { METHOD_HEAD = 1 << 16 /* beside enum http_method */ };
 
 /* Routing. */
@@ -224,12 +226,31 @@ static bool check_handshake(struct http_exchange *exchange, const struct ws_rout
     return false;
 }
 
+static const char *extensions_answer(const struct http_exchange *exchange)
+{
+    const struct request *request = exchange->request;
+    for (unsigned i = 0; exchange->listener->options.accepts_deflate && i < request->header_count; i++) {
+        const char *answer = strcasecmp(request->headers[i].name, "sec-websocket-extensions") == 0
+                                 ? deflate_offer_answer(request->headers[i].value)
+                                 : NULL;
+        if (answer != NULL) {
+            return answer;
+        }
+    }
+    return NULL;
+}
+
 static void hand_over(struct http_exchange *exchange, const struct ws_route *route)
 {
-    struct address *address = NULL;
-    int fd = exchange_release_socket(exchange, &address); /* libuv watches a descriptor once only */
-    ws_adopt(exchange->listener, route, fd, address, request_header(exchange->request, "sec-websocket-key"),
-             exchange->in.at, exchange->in.length);
+    struct ws_handshake handshake = {
+        .route = route,
+        .key = request_header(exchange->request, "sec-websocket-key"),
+        .extension = extensions_answer(exchange),
+        .rest = exchange->in.at,
+        .rest_length = exchange->in.length,
+    };
+    exchange_release_socket(exchange, &handshake); /* libuv watches a descriptor once only */
+    ws_adopt(exchange->listener, &handshake);
 }
 
 /** True when the request was a matter for a WebSocket route, whatever became of it. */

@@ -3,7 +3,7 @@
  * hand-over of a socket from one to the next. Nobody outside io/ includes it.
  *
  * A socket starts in http.c. A WebSocket handshake that passes every check
- * moves it to ws.c, which gives it to libwebsockets; nothing comes back.
+ * moves it to ws.c; nothing comes back.
  */
 #ifndef SOPHIA_IO_CONNECTION_H
 #define SOPHIA_IO_CONNECTION_H
@@ -21,6 +21,7 @@
 #include "io/http.h"
 #include "io/listener.h"
 #include "io/loop.h"
+#include "io/tls.h"
 #include "io/token_bucket.h"
 #include "io/ws.h"
 
@@ -48,6 +49,16 @@ enum refusal {
 
 /** Peers given up on, by what they failed to do. */
 enum hang_up { HUNG_UP_UNREAD, HUNG_UP_SILENT, HUNG_UP_COUNT };
+
+/** What became of compressed messages. */
+enum inflate_result { INFLATED, INFLATE_MALFORMED, INFLATE_TOO_BIG, INFLATE_NO_MEMORY, INFLATE_RESULT_COUNT };
+
+/** A deadline in the listener's wheel; its `on_due` gets the owner back. */
+struct deadline {
+    struct wheel_entry entry; /* first: the wheel hands this address out */
+    loop_fn *on_due;
+    void *owner;
+};
 
 struct ws_service;
 
@@ -79,7 +90,8 @@ struct listener {
 
     struct wheel wheel; /* deadlines of exchanges and WebSockets */
     struct loop_timer *wheel_timer;
-    uint64_t wheel_wakes_ms; /* when wheel_timer fires; UINT64_MAX when not armed */
+    uint64_t wheel_wakes_ms;      /* when wheel_timer fires; UINT64_MAX when not armed */
+    struct deadline tls_deadline; /* the next tls_tick(); armed while the port speaks TLS */
 
     char date[32]; /* Date header's value for date_second */
     int64_t date_second;
@@ -90,6 +102,7 @@ struct listener {
     struct metric *accept_pause_seconds;
     struct metric *address_count;
     struct metric *merged_frames;
+    struct metric *inflated[INFLATE_RESULT_COUNT];
     struct metric *uses_io_uring;
     struct metric *refused[REFUSED_COUNT];
     struct metric *hung_up[HUNG_UP_COUNT];
@@ -97,12 +110,6 @@ struct listener {
     struct metric *seconds;
 };
 
-/** A deadline in the listener's wheel; its `on_due` gets the owner back. */
-struct deadline {
-    struct wheel_entry entry; /* first: the wheel hands this address out */
-    loop_fn *on_due;
-    void *owner;
-};
 void deadline_init(struct deadline *deadline, loop_fn *on_due, void *owner);
 void deadline_arm(struct listener *listener, struct deadline *deadline, uint64_t delay_ms);
 void deadline_disarm(struct listener *listener, struct deadline *deadline);
@@ -125,12 +132,19 @@ uint32_t http_busy_count(const struct listener *listener);
 
 /** Create the libwebsockets context. */
 bool ws_service_start(struct listener *listener);
-/**
- * Hand a checked handshake over. rest: what the client sent behind its request.
- * Owns: takes fd and address, in every case.
- */
-void ws_adopt(struct listener *listener, const struct ws_route *route, int fd, struct address *address,
-              const char *key, const char *rest, size_t rest_length);
+/** A checked handshake. Text is borrowed. */
+struct ws_handshake {
+    const struct ws_route *route;
+    int fd;
+    struct tls_connection *tls; /* over fd; NULL: plain */
+    struct address *address;    /* where it comes from; NULL: not counted */
+    const char *key;            /* Sec-WebSocket-Key */
+    const char *extension;      /* to answer Sec-WebSocket-Extensions with, or NULL */
+    char *rest;                 /* what the client sent behind its request; may be changed */
+    size_t rest_length;
+};
+/** Owns: takes fd, tls and address, in every case. */
+void ws_adopt(struct listener *listener, const struct ws_handshake *handshake);
 /** Closes what is left; runs the loop. */
 void ws_service_stop(struct listener *listener);
 

@@ -16,16 +16,29 @@
 enum { PATH_PARTS_MAX = 4 };
 
 /*
+ * SHAKING_HANDS (TLS) -> READING_HEAD | HANDLING (plain HTTP instead, to be refused) | DEAD
  * READING_HEAD -> READING_BODY -> HANDLING -> WRITING -> READING_HEAD | LINGERING | DEAD
  *                                 HANDLING -> STREAMING -> WRITING | DEAD
  * HANDLING -> GONE (the peer left, nobody asked to be told; the answer will be dropped) -> DEAD
  */
-enum exchange_state { READING_HEAD, READING_BODY, HANDLING, WRITING, STREAMING, LINGERING, GONE, DEAD };
+enum exchange_state {
+    SHAKING_HANDS,
+    READING_HEAD,
+    READING_BODY,
+    HANDLING,
+    WRITING,
+    STREAMING,
+    LINGERING,
+    GONE,
+    DEAD
+};
 
 struct http_exchange {
     struct listener *listener;
     struct list_node node; /* in listener->exchanges */
     int fd;
+    struct tls_connection *tls; /* owned, over fd; NULL: plain */
+    int tls_wants;            /* set of enum loop_event that the TLS connection waits for to go on reading */
     struct address *address;  /* where fd comes from; NULL: not counted */
     struct loop_watch *watch; /* NULL while the first input is taken */
     int watched;              /* set of enum loop_event */
@@ -77,8 +90,8 @@ bool exchange_flush(struct http_exchange *exchange);
  */
 void exchange_refuse(struct http_exchange *exchange, enum refusal refusal, int status, const char *code,
                      const char *detail, bool must_close);
-/** Give up the socket and its address, for somebody else to own; the exchange ends with this turn. Returns the descriptor. */
-int exchange_release_socket(struct http_exchange *exchange, struct address **out_address);
+/** Give up the socket, for somebody else to own: sets fd, tls and address. The exchange ends with this turn. */
+void exchange_release_socket(struct http_exchange *exchange, struct ws_handshake *out_handshake);
 
 /**
  * The head is parsed: check framing, upgrade, route and expectation.

@@ -2,7 +2,7 @@
  * HTTP/1.x, one exchange at a time per connection: read a request whole, let
  * its route answer, send the answer, go on to the next (pipelined) request.
  *
- * Deliberately small: no chunked bodies (411), no ranges, no HTTP/2, no TLS. What is
+ * Deliberately small: no chunked bodies (411), no ranges, no HTTP/2. What is
  * refused before its body was read closes the connection after a short linger, so the
  * refusal is not destroyed by a reset.
  *
@@ -10,6 +10,8 @@
  * turn, so callers up the stack may hold it; fd is -1 once the socket is closed or
  * handed on; nothing of request N+1 is looked at before the answer to N is sent, and not
  * in the same call: a client that pipelines thousands waits its turn like all others.
+ *
+ * TLS or not is a matter of "The socket" below; everything else reads, writes and closes through it.
  */
 #include "io/http.h"
 
@@ -38,8 +40,89 @@ enum {
     LINGER_BYTES = 4 << 20,
 };
 
+_Static_assert((int)READ_BYTES >= (int)TLS_RECORD_MAX_BYTES,
+               "a read leaves part of a record behind, which the socket does not show");
+
 static void advance(struct http_exchange *exchange);
 static void on_turn_end(void *context);
+
+/* The socket. */
+
+/** As recv(): -1 with errno, 0 at the end. */
+static ssize_t read_tls(struct http_exchange *exchange, void *to, size_t size)
+{
+    size_t length = 0;
+    exchange->tls_wants = 0;
+    switch (tls_read(exchange->tls, to, size, &length)) {
+    case TLS_DONE:
+        return (ssize_t)length;
+    case TLS_WANTS_WRITE: /* to answer the peer's new key: reading goes on after that */
+        exchange->tls_wants = LOOP_WRITABLE;
+        errno = EAGAIN;
+        return -1;
+    case TLS_WANTS_READ:
+        errno = EAGAIN;
+        return -1;
+    case TLS_CLOSED:
+        return 0;
+    case TLS_FAILED:
+        break;
+    }
+    errno = EPROTO;
+    return -1;
+}
+
+static ssize_t read_socket(struct http_exchange *exchange, void *to, size_t size)
+{
+    /* What comes while lingering is dropped: no use to decrypt it. */
+    if (exchange->tls != NULL && exchange->state != LINGERING) {
+        return read_tls(exchange, to, size);
+    }
+    return recv(exchange->fd, to, size, MSG_DONTWAIT);
+}
+
+/** As sendmsg(). The pieces become one record, up to its size: a record costs a system call. */
+static ssize_t write_tls(struct http_exchange *exchange, const struct msghdr *message)
+{
+    char record[TLS_RECORD_MAX_BYTES];
+    size_t length = 0, taken = 0;
+    for (size_t i = 0; i < message->msg_iovlen && length < sizeof record; i++) {
+        size_t room = sizeof record - length;
+        size_t piece = message->msg_iov[i].iov_len < room ? message->msg_iov[i].iov_len : room;
+        if (piece > 0) { /* an empty one has no address */
+            memcpy(record + length, message->msg_iov[i].iov_base, piece);
+            length += piece;
+        }
+    }
+    switch (tls_write(exchange->tls, record, length, &taken)) {
+    case TLS_DONE:
+        return (ssize_t)taken;
+    case TLS_WANTS_READ:
+    case TLS_WANTS_WRITE:
+        errno = EAGAIN;
+        return taken > 0 ? (ssize_t)taken : -1;
+    case TLS_CLOSED:
+    case TLS_FAILED:
+        break;
+    }
+    errno = EPIPE;
+    return -1;
+}
+
+static ssize_t write_socket(struct http_exchange *exchange, const struct msghdr *message)
+{
+    return exchange->tls != NULL ? write_tls(exchange, message)
+                                 : sendmsg(exchange->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/** Nothing more will be sent. False when the connection is gone. */
+static bool end_output(struct http_exchange *exchange)
+{
+    if (exchange->tls != NULL) {
+        tls_say_goodbye(exchange->tls);
+    }
+    return shutdown(exchange->fd, SHUT_WR) == 0;
+}
 
 /* Ends. */
 
@@ -85,6 +168,11 @@ static void stop_watching(struct http_exchange *exchange)
 static void close_socket(struct http_exchange *exchange)
 {
     stop_watching(exchange);
+    if (exchange->tls != NULL) {
+        tls_say_goodbye(exchange->tls);
+        tls_close(exchange->tls);
+        exchange->tls = NULL;
+    }
     if (exchange->fd >= 0) {
         (void)close(exchange->fd); /* nothing was owed to the peer */
         exchange->fd = -1;
@@ -101,17 +189,18 @@ void exchange_die(struct http_exchange *exchange)
     later(exchange);
 }
 
-int exchange_release_socket(struct http_exchange *exchange, struct address **out_address)
+void exchange_release_socket(struct http_exchange *exchange, struct ws_handshake *out_handshake)
 {
-    int fd = exchange->fd;
-    *out_address = exchange->address;
+    out_handshake->fd = exchange->fd;
+    out_handshake->tls = exchange->tls;
+    out_handshake->address = exchange->address;
     stop_watching(exchange);
     exchange->fd = -1;
+    exchange->tls = NULL;
     exchange->address = NULL;
     listener_count(exchange->listener, exchange->kind, -1);
     exchange->state = DEAD;
     later(exchange);
-    return fd;
 }
 
 static void tell_stream_closed(struct http_exchange *exchange)
@@ -170,7 +259,10 @@ static bool has_output(const struct http_exchange *exchange)
 
 static int wanted_events(const struct http_exchange *exchange)
 {
-    int events = 0;
+    int events = exchange->tls_wants;
+    if (exchange->state == SHAKING_HANDS) {
+        return events;
+    }
     if (!exchange->has_eof && exchange->in.length < PIPELINE_MAX_BYTES) {
         events |= LOOP_READABLE;
     }
@@ -223,7 +315,7 @@ bool exchange_flush(struct http_exchange *exchange)
         };
         struct msghdr message = {.msg_iov = pieces[0].iov_len > 0 ? pieces : pieces + 1,
                                  .msg_iovlen = pieces[0].iov_len > 0 ? 2 : 1};
-        ssize_t sent = sendmsg(exchange->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t sent = write_socket(exchange, &message);
         if (sent < 0) {
             return !send_failed(exchange);
         }
@@ -243,8 +335,9 @@ static void linger(struct http_exchange *exchange)
 {
     /* Half close, then read and drop until the peer closes: a close with unread input would reset the answer away. */
     exchange->state = LINGERING;
+    exchange->tls_wants = 0;
     bytes_finish(&exchange->in);
-    if (exchange->has_eof || shutdown(exchange->fd, SHUT_WR) != 0) {
+    if (!end_output(exchange) || exchange->has_eof) {
         exchange_die(exchange);
         return;
     }
@@ -360,6 +453,10 @@ static void append_common(struct http_exchange *exchange, struct bytes *head, in
          extra != NULL && *extra != NULL; extra++) {
         bytes_append_text(head, *extra);
         bytes_append_text(head, "\r\n");
+    }
+    if (exchange->tls != NULL && exchange->listener->options.hsts_max_age_s > 0) {
+        bytes_append_format(head, "Strict-Transport-Security: max-age=%u\r\n",
+                            (unsigned)exchange->listener->options.hsts_max_age_s);
     }
     if (exchange->extra.length > 0) {
         bytes_append(head, exchange->extra.at, exchange->extra.length);
@@ -868,17 +965,64 @@ static void take_eof(struct http_exchange *exchange)
     update_watch(exchange);
 }
 
-static void on_readable(struct http_exchange *exchange)
+static void read_input(struct http_exchange *exchange)
 {
     char buffer[READ_BYTES];
+    /* Room for a whole record, too: nobody reads when PIPELINE_MAX_BYTES wait. */
     size_t room = UNREAD_MAX_BYTES - exchange->in.length;
-    ssize_t got = recv(exchange->fd, buffer, room < sizeof buffer ? room : sizeof buffer, MSG_DONTWAIT);
+    ssize_t got = read_socket(exchange, buffer, room < sizeof buffer ? room : sizeof buffer);
     if (got > 0) {
         take_input(exchange, buffer, (size_t)got);
     } else if (got == 0) {
         take_eof(exchange);
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
         lose_peer(exchange);
+    }
+}
+
+/** OpenSSL knows an HTTP request when it sees one; what it read of it is gone, and needed by nobody. */
+static void refuse_plain(struct http_exchange *exchange)
+{
+    tls_close(exchange->tls);
+    exchange->tls = NULL;
+    exchange_refuse(exchange, REFUSED_MALFORMED, 400, "tls_required",
+                    "this port speaks TLS: use https:// or wss://", true);
+}
+
+static void shake_hands(struct http_exchange *exchange)
+{
+    switch (tls_handshake(exchange->tls)) {
+    case TLS_DONE:
+        exchange->tls_wants = 0;
+        exchange->state = READING_HEAD;
+        read_input(exchange); /* the request may have come along */
+        break;
+    case TLS_WANTS_READ:
+        exchange->tls_wants = LOOP_READABLE;
+        break;
+    case TLS_WANTS_WRITE:
+        exchange->tls_wants = LOOP_WRITABLE;
+        break;
+    case TLS_FAILED:
+        if (tls_met_plain_http(exchange->tls)) {
+            refuse_plain(exchange);
+        } else {
+            exchange_die(exchange);
+        }
+        break;
+    case TLS_CLOSED:
+        exchange_die(exchange);
+        break;
+    }
+    update_watch(exchange);
+}
+
+static void on_readable(struct http_exchange *exchange)
+{
+    if (exchange->state == SHAKING_HANDS) {
+        shake_hands(exchange);
+    } else {
+        read_input(exchange);
     }
 }
 
@@ -905,6 +1049,10 @@ static void on_socket(void *context, int events, bool failed)
         lose_peer(exchange);
         return;
     }
+    if (events & exchange->tls_wants) {
+        on_readable(exchange); /* whatever the event: it is reading that waits for it */
+        return;
+    }
     if (events & LOOP_WRITABLE) {
         on_socket_writable(exchange);
     }
@@ -918,7 +1066,11 @@ static void on_deadline(void *owner)
     struct http_exchange *exchange = owner;
     bool is_late_request =
         (exchange->state == READING_HEAD && exchange->in.length > 0) || exchange->state == READING_BODY;
-    if (is_late_request) {
+    if (exchange->state == SHAKING_HANDS) {
+        tls_gave_up(exchange->tls);
+        listener_refused(exchange->listener, REFUSED_TIMEOUT);
+        exchange_die(exchange); /* in which words could it be told? */
+    } else if (is_late_request) {
         exchange_refuse(exchange, REFUSED_TIMEOUT, 408, "request_timeout", NULL, true);
     } else {
         if (exchange->state == WRITING && !exchange->is_stream_told) {
@@ -941,7 +1093,10 @@ static void start_watching(struct http_exchange *exchange)
 void http_serve(struct listener *listener, int fd, struct address *address)
 {
     struct http_exchange *exchange = calloc(1, sizeof *exchange);
-    if (exchange == NULL) {
+    struct tls_connection *tls =
+        exchange != NULL && listener->options.tls != NULL ? tls_accept(listener->options.tls, fd) : NULL;
+    if (exchange == NULL || (listener->options.tls != NULL && tls == NULL)) {
+        free(exchange);
         (void)close(fd);
         listener_address_left(listener, address);
         return;
@@ -949,6 +1104,9 @@ void http_serve(struct listener *listener, int fd, struct address *address)
     exchange->listener = listener;
     exchange->fd = fd;
     exchange->address = address;
+    exchange->tls = tls;
+    exchange->state = tls != NULL ? SHAKING_HANDS : READING_HEAD;
+    exchange->tls_wants = tls != NULL ? LOOP_READABLE : 0;
     bytes_init(&exchange->in, UNREAD_MAX_BYTES);
     bytes_init(&exchange->extra, REQUEST_HEAD_MAX_BYTES);
     bytes_init(&exchange->out, 1);
@@ -973,6 +1131,8 @@ void http_serve(struct listener *listener, int fd, struct address *address)
 static bool is_busy(const struct http_exchange *exchange)
 {
     switch (exchange->state) {
+    case SHAKING_HANDS: /* there is no request yet */
+        return false;
     case READING_HEAD:
         return exchange->in.length > 0;
     case READING_BODY:

@@ -5,7 +5,7 @@
  * Our own sockets instead of libwebsockets' listener, because its SO_REUSEPORT
  * is compiled out of the packaged build (a second process could not bind) and
  * because it sets no SO_SNDBUF: one stalled viewer could pin megabytes of kernel
- * memory. The HTTP half is ours as well (http.c); ws.c says why.
+ * memory. The HTTP half is ours as well (http.c); ws_plain.c says why.
  */
 #include "io/listener.h"
 
@@ -34,6 +34,7 @@ enum {
     ACCEPT_PAUSE_MIN_MS = 10,  /* wait for this much of it, not for one connection at a time */
     DRAIN_ACCEPTS_MAX = 65536, /* taken in before the listening socket is closed */
     WHEEL_TICK_MS = 100,
+    TLS_TICK_MS = 60000,
     KEEPALIVE_IDLE_S = 60,
     KEEPALIVE_INTERVAL_S = 15,
     DESCRIPTORS_RESERVED = 512, /* for all that is no connection of a port: upstreams, files, the loop */
@@ -63,6 +64,13 @@ static const char *const hang_up_labels[HUNG_UP_COUNT] = {
     [HUNG_UP_SILENT] = "reason=\"silent\"",
 };
 
+static const char *const inflate_labels[INFLATE_RESULT_COUNT] = {
+    [INFLATED] = "result=\"ok\"",
+    [INFLATE_MALFORMED] = "result=\"malformed\"",
+    [INFLATE_TOO_BIG] = "result=\"too_big\"",
+    [INFLATE_NO_MEMORY] = "result=\"no_memory\"",
+};
+
 static void register_metrics(struct listener *listener, struct metrics *metrics)
 {
     static const char *const code_labels[] = {"code=\"1xx\"", "code=\"2xx\"", "code=\"3xx\"", "code=\"4xx\"",
@@ -77,6 +85,10 @@ static void register_metrics(struct listener *listener, struct metrics *metrics)
                         "Frames that left in one write with an earlier one of their viewer.");
     listener->uses_io_uring =
         metrics_gauge(metrics, "gw_io_uring", NULL, "1 while frames for many viewers leave by io_uring.");
+    for (unsigned i = 0; i < INFLATE_RESULT_COUNT; i++) {
+        listener->inflated[i] = metrics_counter(metrics, "gw_inflate_total", inflate_labels[i],
+                                                "Compressed messages from viewers, by what became of them.");
+    }
     listener->accept_waiting = metrics_gauge(
         metrics, "gw_accept_waiting", NULL,
         "Connections in the kernel's queue when accepting last paused; 0 once it was found empty.");
@@ -284,10 +296,15 @@ static void append_turned_away(const struct listener *listener, const struct tur
 
 static void turn_away(struct listener *listener, int fd, const struct turned_away *why)
 {
+    listener_refused(listener, why->refusal);
+    if (listener->options.tls !=
+        NULL) { /* the words would need a handshake, which costs what we do not have */
+        (void)close(fd);
+        return;
+    }
     struct bytes answer;
     bytes_init(&answer, 4096);
     append_turned_away(listener, why, &answer);
-    listener_refused(listener, why->refusal);
     /* Courtesies both: with its request unread the close would be a reset, which may destroy the answer. */
     (void)recv(fd, NULL, REQUEST_HEAD_MAX_BYTES, MSG_TRUNC | MSG_DONTWAIT);
     if (!bytes_failed(&answer)) {
@@ -419,6 +436,13 @@ static void on_acceptable(void *context, int events, bool failed)
 
 /* Life cycle. */
 
+static void on_tls_due(void *owner)
+{
+    struct listener *listener = owner;
+    tls_tick(listener->options.tls);
+    deadline_arm(listener, &listener->tls_deadline, TLS_TICK_MS);
+}
+
 struct listener *listener_create(struct loop *loop, struct metrics *metrics,
                                  const struct listener_options *options)
 {
@@ -437,6 +461,7 @@ struct listener *listener_create(struct loop *loop, struct metrics *metrics,
     list_init(&listener->exchanges);
     loop_update_now(loop);
     wheel_init(&listener->wheel, WHEEL_TICK_MS, loop_now_ms(loop));
+    deadline_init(&listener->tls_deadline, on_tls_due, listener);
     listener->wheel_timer = loop_timer_create(loop, on_wheel_timer, listener);
     listener->accept_timer = loop_timer_create(loop, on_accept_timer, listener);
     address_table_init(&listener->addresses, options->max_connections > 0 ? options->max_connections : 1,
@@ -568,6 +593,9 @@ enum result listener_start(struct listener *listener)
     if (listener->watch == NULL) {
         listener_stop_accepting(listener);
         return RESULT_NO_MEMORY;
+    }
+    if (listener->options.tls != NULL) {
+        deadline_arm(listener, &listener->tls_deadline, TLS_TICK_MS);
     }
     return RESULT_OK;
 }

@@ -21,6 +21,7 @@
 #include "protocol/result.h"
 
 struct listener;
+struct tls;
 
 struct listener_options {
     const char *host;         /* address to bind, as "127.0.0.1", "::", "0.0.0.0" */
@@ -31,10 +32,13 @@ struct listener_options {
         max_connections_per_address;  /* accepted beyond it: answered 429 and closed, counted; 0 = no limit */
     uint32_t accepts_per_s;           /* more wait in the backlog; 0 = no limit */
     uint32_t send_buffer_bytes;       /* SO_SNDBUF of accepted sockets */
+    bool accepts_deflate;             /* permessage-deflate, of WebSockets that offer it */
     bool uses_io_uring;               /* for writes to many WebSockets, where the kernel allows it */
     uint32_t ping_after_s;            /* protocol ping after this long without a sign of life */
     uint32_t hang_up_after_s;         /* and gone after this long */
-    uint32_t request_timeout_s;       /* slow headers and bodies */
+    uint32_t request_timeout_s;       /* slow headers and bodies, and TLS handshakes */
+    struct tls *tls;                  /* borrowed: the port speaks TLS; NULL: plain */
+    uint32_t hsts_max_age_s;          /* over TLS: for Strict-Transport-Security; 0: do not send it */
     const char *const *extra_headers; /* NULL-terminated "Name: value" pairs sent on every HTTP answer */
     const char *const *allowed_origins; /* NULL-terminated; NULL or empty = same host only; "*" = any */
 };

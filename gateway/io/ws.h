@@ -42,6 +42,9 @@ struct ws_route {
     void (*on_closed)(void *owner);
 };
 
+/** permessage-deflate was negotiated: text frames whose payload is deflated from an empty window may be written. */
+bool ws_deflates(const struct ws *ws);
+
 /** Nothing is pending on this connection and it is not closing. It may write what is held. */
 bool ws_can_write(struct ws *ws);
 

@@ -14,7 +14,9 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "fanout/deflate.h"
 #include "fanout/hub.h"
+#include "io/deflate_offer.h"
 #include "protocol/limits.h"
 #include "protocol/viewer_message.h"
 
@@ -45,6 +47,9 @@ struct ws_viewer {
     uint8_t error_count;
     bool has_hello;
 };
+
+_Static_assert((int)DEFLATE_WINDOW_BITS == (int)DEFLATE_OFFER_WINDOW_BITS,
+               "the handshake promises another window than is used");
 
 enum { MESSAGE_BURST = 2 * VIEWER_MESSAGES_PER_SECOND };
 
@@ -363,7 +368,8 @@ static void *on_open(void *context, struct ws *ws)
     }
     viewer->transport = transport;
     viewer->ws = ws;
-    viewer->viewer = viewer_create(pipeline_hub(transport->options.pipeline), WIRE_WS, &viewer_ops, viewer);
+    enum wire_form form = ws_deflates(ws) ? WIRE_WS_DEFLATE : WIRE_WS;
+    viewer->viewer = viewer_create(pipeline_hub(transport->options.pipeline), form, &viewer_ops, viewer);
     if (!viewer->viewer) {
         free(viewer);
         return NULL;

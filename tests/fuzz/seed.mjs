@@ -3,6 +3,7 @@
 // usage: node seed.mjs SOURCE_ROOT CORPUS_DIR [STAMP_FILE]
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { constants, deflateRawSync } from 'node:zlib';
 
 const [root, corpus, stamp] = process.argv.slice(2);
 if (!root || !corpus) {
@@ -74,6 +75,25 @@ const payloads = [
   ...messages('change').map((text) => `\x01${text}`),
 ];
 
+/** The first byte chooses the cap (fuzz_inflate.c); the payload is a message without the four bytes of its last block. */
+const deflated = (text, options) => Buffer.concat([
+  Buffer.from([1]), deflateRawSync(text, { finishFlush: constants.Z_SYNC_FLUSH, ...options }).subarray(0, -4),
+]);
+
+/** The first byte says in which pieces the rest is read (fuzz_ws_reader.c). */
+const clientFrame = (first, payload, mask = [1, 2, 3, 4]) => {
+  const bytes = Buffer.from(payload);
+  const length = bytes.length < 126 ? [bytes.length] : [126, bytes.length >> 8, bytes.length & 255];
+  length[0] |= 0x80;
+  return Buffer.from([first, ...length, ...mask, ...bytes.map((byte, i) => byte ^ mask[i & 3])]);
+};
+const frames = [
+  ...messages('viewer').map((text) => clientFrame(0x81, text)),
+  Buffer.concat([clientFrame(0x01, '{"type":'), clientFrame(0x89, 'p'), clientFrame(0x80, '"hello"}')]),
+  Buffer.concat([clientFrame(0xc2, 'x'.repeat(200)), clientFrame(0x8a, ''), clientFrame(0x88, Buffer.from([3, 232, 98]))]),
+  Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4]),
+].map((bytes) => Buffer.concat([Buffer.from([6]), bytes]));
+
 const seeds = {
   catalog: definitions(),
   config: [...files(join(root, 'deploy'), '.yaml'), ...files(join(root, 'tests', 'check_config', 'cases'), '.yaml')],
@@ -81,6 +101,7 @@ const seeds = {
   redis_wire: publications,
   request: requests,
   viewer_message: messages('viewer'),
+  ws_reader: frames,
   change: messages('change'),
   clear_request: ['{"class":"executive_kpis"}', '{"key":"default:history:exec.revenue_mtd:90"}', '{"class":7,"key":null}'],
   position: cases('positions').map(({ text }) => text),
@@ -89,6 +110,18 @@ const seeds = {
     ...cases('decimals').map(({ value }) => value).filter((value) => typeof value !== 'object').map(String),
   ],
   error_message: messages('viewer'),
+  inflate: [
+    ...messages('viewer').map((text) => deflated(text)),
+    deflated(messages('viewer').join(' '), { strategy: constants.Z_FIXED }),
+    deflated('x'.repeat(100), { level: 0 }),
+    deflated('\0'.repeat(1 << 20)),
+    Buffer.concat([Buffer.from([1]), deflateRawSync('{"type":"hello"}'), Buffer.from([0])]),
+  ],
+  deflate_offer: [
+    'permessage-deflate; client_max_window_bits',
+    'permessage-deflate; server_max_window_bits=12; client_max_window_bits="15", permessage-deflate',
+    'foo; a="b\\"c,;", permessage-deflate ; server_no_context_takeover;client_no_context_takeover',
+  ],
 };
 
 for (const [harness, inputs] of Object.entries(seeds)) {

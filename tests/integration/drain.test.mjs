@@ -1,11 +1,11 @@
 /* A gateway that is told to stop moves its viewers elsewhere, one by one, and ends in time. */
 import assert from 'node:assert/strict';
-import http from 'node:http';
 import { after, test } from 'node:test';
 import { Crowd, endCrowds } from '../support/crowd.mjs';
 import { startGateway, stopAll } from '../support/gateway.mjs';
-import { post } from '../support/http_client.mjs';
+import { keptAlive, post } from '../support/http_client.mjs';
 import { Oracle } from '../support/oracle.mjs';
+import { isSecure } from '../support/tls.mjs';
 import { SseViewer, WsViewer } from '../support/viewer.mjs';
 import { atRate, until } from '../support/waiting.mjs';
 
@@ -55,14 +55,14 @@ function bucketsOf(moments) {
 
 test('500 viewers move within the window, spread over it, and none misses a change', { timeout: 90000 }, async (context) => {
     const to = await startGateway();
-    const from = await startGateway({ drain: { window_ms: WINDOW_MS, grace_ms: GRACE_MS, moved_url: `ws://127.0.0.1:${to.port}/ws` } });
+    const from = await startGateway({ drain: { window_ms: WINDOW_MS, grace_ms: GRACE_MS, moved_url: `${isSecure(to.port) ? 'wss' : 'ws'}://127.0.0.1:${to.port}/ws` } });
     const producer = new Producer(from, to);
     const crowd = new Crowd();
     await producer.step();
     await crowd.call('open', { port: from.port, count: VIEWERS, board: 'alpha', counter: 'test.count', follows: true });
     producer.start();
     await until('some changes', () => producer.count > 20);
-    const ready = new http.Agent({ keepAlive: true, maxSockets: 1 }); // a connection from before the stop
+    const ready = keptAlive(from.port, { maxSockets: 1 }); // a connection from before the stop
     assert.equal((await from.get('/health/ready', { agent: ready })).status, 200);
 
     const began = Date.now();
@@ -101,7 +101,7 @@ test('500 viewers move within the window, spread over it, and none misses a chan
 
 test('viewers that stay are served to the end of the window and closed with 4400', async () => {
     const gateway = await startGateway({ drain: { window_ms: 700, grace_ms: 5000 } });
-    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    const agent = keptAlive(gateway.port, { maxSockets: 1 });
     const ws = await WsViewer.open(gateway.port);
     await ws.watch('alpha');
     const idle = await WsViewer.open(gateway.port);

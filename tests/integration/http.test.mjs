@@ -3,14 +3,13 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
-import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { boards } from '../support/definitions.mjs';
 import { root, startGateway, stopAll } from '../support/gateway.mjs';
-import { sendRaw } from '../support/http_client.mjs';
+import { keptAlive, sendRaw } from '../support/http_client.mjs';
 import { SseViewer } from '../support/viewer.mjs';
 import { until } from '../support/waiting.mjs';
 
@@ -297,7 +296,7 @@ test('a client that leaves in the middle of an answer or a request hurts nobody'
 });
 
 test('one connection serves many requests', async () => {
-    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    const agent = keptAlive(gateway.port, { maxSockets: 1 });
     const earlier = await gateway.metric('gw_accepted_total');
     for (let i = 0; i < 30; i++) {
         assert.equal((await gateway.get('/health/live', { agent })).status, 200);

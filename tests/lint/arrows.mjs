@@ -39,9 +39,9 @@ export const homes = [
     { pattern: /^liburing/, places: ['io'] },
     { pattern: /^hiredis\//, places: ['gateway/io/redis_link'] },
     { pattern: /^(libpq-fe\.h|libpq\/|postgresql\/)/, places: ['gateway/io/pg_link'] },
-    { pattern: /^openssl\//, places: ['access'] },
+    { pattern: /^openssl\//, places: ['access', 'gateway/io/tls'] },
     { pattern: /^yaml\.h$/, places: ['gateway/config'] },
-    { pattern: /^zlib\.h$/, places: ['gateway/transports/static_files'] },
+    { pattern: /^zlib\.h$/, places: ['gateway/transports/static_files', 'gateway/fanout/deflate', 'gateway/io/inflate'] },
 ];
 
 /** The room of a file ("gateway/io/loop.c") or of an included name ("io/loop.h"); undefined when it has none. */

@@ -13,6 +13,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeDefinitions } from './definitions.mjs';
 import { dropConnections, post, request } from './http_client.mjs';
+import { makeCertificate, markSecure, wantsTls } from './tls.mjs';
 import { limited, until } from './waiting.mjs';
 
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
@@ -187,6 +188,9 @@ function environment() {
 
 async function isReady(gateway, path) {
     gateway.port = gateway.logged('listening')[0]?.port ?? 0;
+    if (gateway.port !== 0 && gateway.config.tls) {
+        markSecure(gateway.port);
+    }
     return gateway.port !== 0 && (await gateway.get(path)).status === 200;
 }
 
@@ -206,6 +210,10 @@ export async function startGateway(config = {}, { binary = strictBinary, ready: 
         drain: { window_ms: 0, grace_ms: 5000 },
         node: { name: 'test-node' },
     };
+    if (wantsTls && !config.tls) {
+        const { certificate, key } = makeCertificate();
+        defaults.tls = { certificate_file: certificate, key_file: key };
+    }
     const file = path.join(directory, 'gateway.yaml');
     const whole = mergeInto(defaults, config);
     fs.writeFileSync(file, yamlOf(whole));

@@ -1,13 +1,17 @@
 /* HTTP for tests: ordinary requests over kept-alive connections, and bytes that no HTTP library would send. */
 import http from 'node:http';
-import net from 'node:net';
+import https from 'node:https';
+import { caOf, connectTo, isSecure } from './tls.mjs';
 import { limited } from './waiting.mjs';
 
 const agents = new Map(); // port -> agent
 
+/** Connections of a test's own, kept alive. */
+export const keptAlive = (port, options) => new (isSecure(port) ? https : http).Agent({ keepAlive: true, ...options });
+
 function agentOf(port) {
     if (!agents.has(port)) {
-        agents.set(port, new http.Agent({ keepAlive: true, maxSockets: 8 }));
+        agents.set(port, keptAlive(port, { maxSockets: 8 }));
     }
     return agents.get(port);
 }
@@ -21,7 +25,8 @@ export function dropConnections(port) {
 /** One request; resolves with {status, headers, text, json()}. `agent: false` takes a connection of its own. */
 export function request(port, path, { method = 'GET', headers = {}, body, agent = agentOf(port), within = 10000 } = {}) {
     const answered = new Promise((resolve, reject) => {
-        const call = http.request({ host: '127.0.0.1', port, path, method, headers, agent }, (response) => {
+        const secure = isSecure(port) ? { ca: caOf() } : {};
+        const call = (isSecure(port) ? https : http).request({ host: '127.0.0.1', port, path, method, headers, agent, ...secure }, (response) => {
             const pieces = [];
             response.on('data', (piece) => pieces.push(piece));
             response.on('error', reject);
@@ -50,7 +55,7 @@ export function post(port, changes, { headers = {}, ...options } = {}) {
  */
 export function sendRaw(port, bytes, { within = 5000, isEnough = () => false, end = false } = {}) {
     return new Promise((resolve) => {
-        const socket = net.connect(port, '127.0.0.1');
+        const socket = connectTo(port);
         const pieces = [];
         let isClosed = false;
         const finish = () => {
@@ -60,7 +65,7 @@ export function sendRaw(port, bytes, { within = 5000, isEnough = () => false, en
             resolve({ text, status: Number(text.match(/^HTTP\/1\.1 (\d{3})/)?.[1] ?? 0), closed: isClosed });
         };
         const timer = setTimeout(finish, within);
-        socket.on('connect', () => (end ? socket.end(bytes) : socket.write(bytes)));
+        socket.on('usable', () => (end ? socket.end(bytes) : socket.write(bytes)));
         socket.on('data', (piece) => {
             pieces.push(piece);
             if (isEnough(Buffer.concat(pieces).toString('latin1'))) {

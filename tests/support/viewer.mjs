@@ -4,8 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import https from 'node:https';
 import { BoardCopy } from './board_copy.mjs';
 import { LibraryWebSocket, RawWebSocket } from './websockets.mjs';
+import { caOf, isSecure } from './tls.mjs';
 import { rules as testRules } from './definitions.mjs';
 import { until } from './waiting.mjs';
 
@@ -181,7 +183,9 @@ export class SseViewer extends Viewer {
         viewer.retries = [];
         const all = { accept: 'text/event-stream', ...(lastEventId ? { 'last-event-id': lastEventId } : {}), ...headers };
         return new Promise((resolve, reject) => {
-            viewer.call = http.get({ host: '127.0.0.1', port, path: `/api/v1/dashboards/${board}/events${query}`, headers: all, agent: false },
+            const { get } = isSecure(port) ? https : http;
+            const secure = isSecure(port) ? { ca: caOf() } : {};
+            viewer.call = get({ host: '127.0.0.1', port, path: `/api/v1/dashboards/${board}/events${query}`, headers: all, agent: false, ...secure },
                 (response) => {
                     viewer.response = response;
                     response.setEncoding('utf8');

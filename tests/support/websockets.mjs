@@ -1,13 +1,14 @@
 /*
  * Two WebSocket clients with one surface: `text(message)` is sent, onText(text) and onClose(code, reason) tell what comes.
  * RawWebSocket is cheap enough for thousands of viewers, insists on what RFC 6455 asks of a server (unmasked, unbroken,
- * known opcodes), and can send what no library would; LibraryWebSocket is the `ws` package, an independent judge.
+ * known opcodes; compressed ones only where that was negotiated), and can send what no library would; LibraryWebSocket is the `ws` package, an independent judge.
  */
 import crypto from 'node:crypto';
 import { createRequire } from 'node:module';
-import net from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
+import { caOf, connectTo, isSecure } from './tls.mjs';
 
 const acceptOf = (key) => crypto.createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
 const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -38,6 +39,14 @@ export function frameOf(payload, { opcode = TEXT, fin = true, masked = true, rsv
     return Buffer.concat([Buffer.from(head), key, body]);
 }
 
+const flush = { finishFlush: constants.Z_SYNC_FLUSH };
+const trailer = Buffer.from([0, 0, 255, 255]);
+
+/** The payload of a compressed frame (RFC 7692, 7.2.1). */
+export const deflated = (text, options) => deflateRawSync(text, { ...flush, ...options }).subarray(0, -trailer.length);
+/** Refers to nothing before it, nor further back than 2^12 bytes; or this throws. */
+export const inflated = (payload) => inflateRawSync(Buffer.concat([payload, trailer]), { ...flush, windowBits: 12 });
+
 export function handshakeOf(key, { path: target = '/ws', host = '127.0.0.1', protocol = 'kpi.v1', headers = {} } = {}) {
     const all = {
         Host: host, Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Key': key, 'Sec-WebSocket-Version': '13',
@@ -67,17 +76,22 @@ export class RawWebSocket {
         this.code = 1006;
         this.reason = '';
         this.pings = 0;
+        this.pongs = []; // their payloads
+        this.extensions = null; // as negotiated
+        this.deflated = 0;      // compressed frames that came
+        this.received = 0;      // bytes
         this.answersPings = options.answersPings ?? true;
         this.pending = null; // bytes of an unfinished frame or answer
         this.key = crypto.randomBytes(16).toString('base64');
-        this.socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
-        this.socket.on('connect', () => this.socket.write(handshakeOf(this.key, options)));
+        this.socket = connectTo(port, { noDelay: true });
+        this.socket.on('usable', () => this.socket.write(handshakeOf(this.key, options)));
         this.socket.on('data', (bytes) => this.receive(bytes));
         this.socket.on('error', (error) => { this.error = error; });
         this.socket.on('close', () => this.finish());
     }
 
     receive(bytes) {
+        this.received += bytes.length;
         let rest = this.pending ? Buffer.concat([this.pending, bytes]) : bytes;
         if (!this.isOpen) {
             rest = this.takeHandshake(rest);
@@ -108,6 +122,7 @@ export class RawWebSocket {
             this.fail(new Error(`not an answer to this handshake:\n${head}`));
             return null;
         }
+        this.extensions = head.match(/^sec-websocket-extensions: *(.*)$/im)?.[1].trim() ?? null;
         this.isOpen = true;
         this.onOpen();
         return bytes.subarray(end + 4);
@@ -118,7 +133,8 @@ export class RawWebSocket {
         const opcode = bytes[0] & 15;
         let length = bytes[1] & 127;
         let at = 2;
-        if ((bytes[0] & 0xf0) !== 0x80 || bytes[1] & 0x80 || ![TEXT, CLOSE, PING, PONG].includes(opcode)) {
+        const isDeflated = bytes[0] === 0xc1 && this.extensions !== null;
+        if (((bytes[0] & 0xf0) !== 0x80 && !isDeflated) || bytes[1] & 0x80 || ![TEXT, CLOSE, PING, PONG].includes(opcode)) {
             this.fail(new Error(`corrupt frame: ${bytes.subarray(0, 16).toString('hex')}`));
             return bytes.length;
         }
@@ -138,7 +154,9 @@ export class RawWebSocket {
         if (bytes.length < at + length) {
             return 0;
         }
-        this.take(opcode, bytes.subarray(at, at + length));
+        const payload = bytes.subarray(at, at + length);
+        this.deflated += isDeflated ? 1 : 0;
+        this.take(opcode, isDeflated ? inflated(payload) : payload);
         return at + length;
     }
 
@@ -150,6 +168,8 @@ export class RawWebSocket {
             if (this.answersPings) {
                 this.frame(payload, { opcode: PONG });
             }
+        } else if (opcode === PONG) {
+            this.pongs.push(payload.toString('utf8'));
         } else if (opcode === CLOSE) {
             this.code = payload.length >= 2 ? payload.readUInt16BE(0) : 1005;
             this.reason = payload.subarray(2).toString('utf8');
@@ -213,7 +233,8 @@ export class LibraryWebSocket {
         library ??= createRequire(webPackage)('ws');
         return new Promise((resolve, reject) => {
             const socket = new LibraryWebSocket();
-            socket.ws = new library.WebSocket(`ws://127.0.0.1:${port}${target}`, protocol, { headers });
+            socket.ws = new library.WebSocket(`${isSecure(port) ? 'wss' : 'ws'}://127.0.0.1:${port}${target}`, protocol,
+                isSecure(port) ? { headers, ca: caOf() } : { headers });
             socket.ws.on('open', () => { socket.isOpen = true; resolve(socket); });
             socket.ws.on('error', (error) => { socket.error = error; reject(error); });
             socket.ws.on('message', (data, isBinary) => {

@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -42,7 +43,23 @@ static void on_term(int signal)
     _exit(EXIT_SUCCESS);
 }
 
-/** What FAKE_WORKER says: serve, refuse to start, or start too late for its supervisor. */
+/** What it was given, and that there is nothing more to be had. */
+static void say_secret(void)
+{
+    struct tls_secret secret, again;
+    char hex[2 * TLS_SECRET_BYTES + 1];
+    int fd = atoi(getenv("SOPHIA_GATEWAY_SECRET_FD"));
+    bool has_secret = worker_take_secret(&secret);
+    for (size_t i = 0; i < TLS_SECRET_BYTES; i++) {
+        (void)snprintf(hex + 2 * i, 3, "%02x", has_secret ? secret.bytes[i] : 0);
+    }
+    bool is_over =
+        !worker_take_secret(&again) && !getenv("SOPHIA_GATEWAY_SECRET_FD") && fcntl(fd, F_GETFD) < 0;
+    fprintf(stderr, "secret %s of %llu, %s\n", hex, (unsigned long long)secret.began_ms,
+            has_secret && is_over ? "once" : "or not");
+}
+
+/** What FAKE_WORKER says: serve, say its secret too, refuse to start, or start too late for its supervisor. */
 static int act_as_worker(void)
 {
     const char *role = getenv("FAKE_WORKER");
@@ -55,6 +72,9 @@ static int act_as_worker(void)
     signal(SIGTERM, on_term);
     signal(SIGHUP, on_hup);
     const char *port = getenv("SOPHIA_LISTEN_PORT");
+    if (strcmp(role, "secret") == 0) {
+        say_secret();
+    }
     fprintf(stderr, "fake %u named %s on %s\n", worker_number(), getenv("SOPHIA_NODE_NAME"),
             port ? port : "its own");
     worker_say_listening();
@@ -224,6 +244,30 @@ static void test_a_worker_that_dies_is_replaced(void **context)
     assert_int_equal(count_of(&run, "\"worker ended\""), WORKERS + 2);
 }
 
+static void test_workers_have_one_secret_also_those_that_come_later(void **context)
+{
+    (void)context;
+    struct run run;
+    start(&run, "secret", 0);
+    await(&run, "\"message\":\"listening\"", 1);
+    assert_int_equal(kill(pid_of(&run, 2), SIGKILL), 0);
+    await(&run, "fake 2 named", 2);
+    const char *said = strstr(run.log, "secret ");
+    assert_non_null(said);
+    char line[128];
+    size_t length = strcspn(said, "\n");
+    assert_true(length < sizeof line);
+    memcpy(line, said, length);
+    line[length] = '\0';
+    assert_non_null(strstr(line, ", once"));
+    assert_null(strstr(line, "0000000000000000"));
+    assert_int_equal(count_of(&run, line), WORKERS + 1);
+    assert_int_equal(kill(run.pid, SIGTERM), 0);
+    assert_exit(&run, 0);
+    struct tls_secret secret;
+    assert_false(worker_take_secret(&secret)); /* no worker */
+}
+
 static void test_a_reload_reaches_every_worker(void **context)
 {
     (void)context;
@@ -308,6 +352,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(test_workers_share_a_port_and_have_names_and_end_together,
                                   end_what_is_left),
         cmocka_unit_test_teardown(test_a_worker_that_dies_is_replaced, end_what_is_left),
+        cmocka_unit_test_teardown(test_workers_have_one_secret_also_those_that_come_later, end_what_is_left),
         cmocka_unit_test_teardown(test_a_reload_reaches_every_worker, end_what_is_left),
         cmocka_unit_test_teardown(test_a_start_that_fails_fails_once, end_what_is_left),
         cmocka_unit_test_teardown(test_a_port_that_is_taken_stops_the_start, end_what_is_left),

@@ -77,7 +77,7 @@ test('a heartbeat tells same, held and different apart', () => {
 test('close codes say what to do by their range', () => {
     const expected = {
         stop: [1003, 1007, 1009, 4000, 4003, 4004], token: [4100, 4101, 4102], move: [4400],
-        retry: [1000, 1001, 1005, 1006, 1011, 1012, 1013, 4300, 4301, 4302, 4303, 4304],
+        retry: [1000, 1001, 1002, 1005, 1006, 1011, 1012, 1013, 4300, 4301, 4302, 4303, 4304],
     };
     for (const [action, codes] of Object.entries(expected)) {
         codes.forEach((code) => assert.equal(closeAction(code), action, String(code)));

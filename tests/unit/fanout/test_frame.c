@@ -60,6 +60,37 @@ static void test_an_event_stream_carries_id_event_and_data(void **state)
                "id: ffffffffffffffff.9007199254740991.ffffffff\nevent: snapshot\ndata: {}\n\n");
 }
 
+static void test_a_deflated_frame_has_rsv1_and_is_smaller_or_there_is_none(void **state)
+{
+    (void)state;
+    static char message[DEFLATE_MAX_BYTES + 1];
+    static const size_t sizes[] = {100, 126, 1000, 65535, 65536, DEFLATE_MAX_BYTES};
+    struct deflater *deflater = deflater_create();
+    assert_non_null(deflater);
+    for (size_t i = 0; i < sizeof message; i++) {
+        message[i] = (char)('a' + i % 19);
+    }
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct frame *frame = frame_create_deflated(deflater, message, sizes[i]);
+        assert_non_null(frame);
+        size_t header = frame->bytes[1] < 126 ? 2 : 4;
+        size_t payload = header == 2 ? frame->bytes[1] : (size_t)(frame->bytes[2] << 8 | frame->bytes[3]);
+        assert_int_equal(frame->bytes[0], 0xc1);
+        assert_int_equal(frame->length, header + payload);
+        assert_true(frame->length < sizes[i]);
+        uint8_t expected[1000];
+        size_t length = 0;
+        assert_true(deflater_run(deflater, message, sizes[i], expected, sizeof expected, &length));
+        assert_int_equal(payload, length);
+        assert_memory_equal(frame->bytes + header, expected, length);
+        frame_unref(frame);
+    }
+    assert_null(frame_create_deflated(deflater, message, DEFLATE_MAX_BYTES + 1));
+    assert_null(frame_create_deflated(deflater, "{\"a\":1}", 7));
+    assert_null(frame_create_deflated(deflater, "", 0));
+    deflater_destroy(deflater);
+}
+
 static void test_a_frame_lives_as_long_as_someone_holds_it(void **state)
 {
     (void)state;
@@ -77,6 +108,11 @@ static void test_without_memory_there_is_no_frame(void **state)
     allocations_fail_one_after(0);
     assert_null(frame_create(WIRE_SSE, "update", NULL, "{}", 2));
     assert_true(allocations_recover());
+    struct deflater *deflater = deflater_create();
+    allocations_fail_one_after(0);
+    assert_null(frame_create_deflated(deflater, "{}", 2));
+    assert_true(allocations_recover());
+    deflater_destroy(deflater);
 }
 
 int main(void)
@@ -84,6 +120,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_websocket_headers_use_the_shortest_length_form),
         cmocka_unit_test(test_an_event_stream_carries_id_event_and_data),
+        cmocka_unit_test(test_a_deflated_frame_has_rsv1_and_is_smaller_or_there_is_none),
         cmocka_unit_test(test_a_frame_lives_as_long_as_someone_holds_it),
         cmocka_unit_test(test_without_memory_there_is_no_frame),
     };

@@ -101,6 +101,46 @@ static void test_a_change_is_encoded_once_for_all_viewers_and_both_wire_forms(vo
     fixture_close(&f);
 }
 
+static void test_viewers_that_inflate_share_one_deflated_frame_and_small_ones_with_the_others(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open(&f);
+    enum { VIEWERS = 20 };
+    static struct fake_viewer fakes[VIEWERS];
+    for (int i = 0; i < VIEWERS; i++) {
+        join(&f, &fakes[i], i % 2 ? WIRE_WS_DEFLATE : WIRE_WS);
+    }
+    assert_int_equal(fake_loop_metric(&f.loop, "gw_viewers", "form=\"ws\""), VIEWERS);
+    assert_int_equal(fake_loop_metric(&f.loop, "gw_deflate_viewers", NULL), VIEWERS / 2);
+    unsigned long before = fake_loop_metric(&f.loop, "gw_deflate_bytes_total", "at=\"before\"");
+    unsigned long after = fake_loop_metric(&f.loop, "gw_deflate_bytes_total", "at=\"after\"");
+    live_board_set(&f.live, "k.a", "{\"v\":\"0000000000000000000000000000000000000000\"}", 0);
+    fake_loop_turn(&f.loop);
+    for (int i = 0; i < VIEWERS; i++) {
+        assert_ptr_equal(fakes[i].last_frame, fakes[i % 2].last_frame);
+        assert_int_equal(fakes[i].deflated, (i % 2) * 2); /* the snapshot and this update */
+        board_copy_assert_equal(&fakes[i].boards[0].copy, f.live.board);
+    }
+    assert_true(fakes[1].last_frame != fakes[0].last_frame);
+    assert_int_equal(fake_loop_metric(&f.loop, "gw_encodes_total", "message=\"update\""), 1);
+    before = fake_loop_metric(&f.loop, "gw_deflate_bytes_total", "at=\"before\"") - before;
+    after = fake_loop_metric(&f.loop, "gw_deflate_bytes_total", "at=\"after\"") - after;
+    assert_true(before > FAKE_LOOP_DEFLATE_MIN_BYTES && before < 3 * FAKE_LOOP_DEFLATE_MIN_BYTES); /* once */
+    assert_int_equal(after, fakes[1].last_frame->length);
+    assert_true(after < before);
+    fake_loop_pass(&f.loop, HEARTBEAT_MS);
+    for (int i = 0; i < VIEWERS; i++) {
+        assert_ptr_equal(fakes[i].last_frame, fakes[0].last_frame); /* nobody deflates heartbeats */
+    }
+    for (int i = 0; i < VIEWERS; i++) {
+        fake_viewer_close(&fakes[i]);
+    }
+    assert_int_equal(fake_loop_metric(&f.loop, "gw_viewers", "form=\"ws\""), 0);
+    assert_int_equal(fake_loop_metric(&f.loop, "gw_deflate_viewers", NULL), 0);
+    fixture_close(&f);
+}
+
 static void test_changes_gather_for_the_most_urgent_window(void **state)
 {
     (void)state;
@@ -1429,6 +1469,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_change_is_encoded_once_for_all_viewers_and_both_wire_forms),
+        cmocka_unit_test(test_viewers_that_inflate_share_one_deflated_frame_and_small_ones_with_the_others),
         cmocka_unit_test(test_changes_gather_for_the_most_urgent_window),
         cmocka_unit_test(test_push_delay_counts_from_the_end_of_the_window),
         cmocka_unit_test(test_a_window_that_begins_after_a_long_silence_is_kept),

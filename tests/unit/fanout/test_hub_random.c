@@ -225,19 +225,22 @@ static void test_every_viewer_converges_in_any_weather(void **state)
         };
         live_board_open(&crowd.live, &crowd.loop, "board", &options, limits, LIMIT_COUNT);
         for (int i = 0; i < VIEWERS; i++) {
-            fake_viewer_open(&crowd.fakes[i], crowd.loop.hub, i % 3 ? WIRE_WS : WIRE_SSE);
+            fake_viewer_open(&crowd.fakes[i], crowd.loop.hub, (enum wire_form)(i % WIRE_FORM_COUNT));
             crowd.fakes[i].keeps_messages = false;
             fake_viewer_watch(&crowd.fakes[i], "board", limits, LIMIT_COUNT);
             subscribe(&crowd, &crowd.fakes[i], NULL);
         }
         crowd_run(&crowd, 150);
         unsigned updates = 0;
+        unsigned deflated = 0;
         for (int i = 0; i < VIEWERS; i++) {
             updates += crowd.fakes[i].boards[0].copy.updates;
+            deflated += crowd.fakes[i].deflated;
             fake_viewer_close(&crowd.fakes[i]);
         }
         assert_true(crowd.failovers > 0);
         assert_true(fake_loop_metric(&crowd.loop, "gw_resync_total", "reason=\"failover\"") > 0);
+        assert_true(deflated > 100);
         assert_true(updates > 1000); /* the weather was not so bad that nothing was tested */
         live_board_close(&crowd.live);
         fake_loop_close(&crowd.loop);

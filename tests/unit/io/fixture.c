@@ -135,6 +135,12 @@ static void on_message(void *owner, const char *text, size_t length)
     }
 }
 
+static void on_refused(void *owner, enum close_reason reason)
+{
+    struct fixture *f = owner;
+    f->refused_reason = reason;
+}
+
 static void on_writable(void *owner)
 {
     ((struct fixture *)owner)->writable++;
@@ -181,6 +187,7 @@ static void add_routes(struct fixture *f)
                                 .context = f,
                                 .on_open = on_open,
                                 .on_message = on_message,
+                                .on_refused = on_refused,
                                 .on_writable = on_writable,
                                 .on_closed = on_closed};
     listener_add_ws(f->listener, &ws);
@@ -197,6 +204,7 @@ void fixture_start(struct fixture *f, const struct listener_options *changes)
     struct listener_options options = {.host = "127.0.0.1",
                                        .max_connections = 100,
                                        .send_buffer_bytes = 16384,
+                                       .accepts_deflate = true,
                                        .ping_after_s = 25,
                                        .hang_up_after_s = 75,
                                        .request_timeout_s = 1,

@@ -32,6 +32,7 @@ struct fixture {
     unsigned messages;
     char message[MESSAGE_MAX + 1];
     size_t message_length;
+    enum close_reason refused_reason; /* of the last message that became none */
     bool refuse_open;
     bool close_on_message;
 

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "base/clock.h"
 #include "fixture.h"
@@ -838,6 +839,196 @@ static void test_destroy_ends_every_kind_of_connection(void **state)
     }
 }
 
+/* ---- permessage-deflate ---- */
+
+#define OFFER "Sec-WebSocket-Extensions: "
+
+static int shake_hands_with(struct fixture *f, const char *headers, const char *answer)
+{
+    char expected[200];
+    char request[800];
+    unsigned opened = f->opened;
+    int fd = dial(f);
+    forget(f);
+    snprintf(request, sizeof request, HANDSHAKE "%s\r\n", headers);
+    say(fd, request);
+    assert_true(hear_until(f, fd, "\r\n\r\n", 1000));
+    assert_int_equal(f->opened, opened + 1);
+    assert_int_equal(ws_deflates(f->ws), answer != NULL);
+    snprintf(expected, sizeof expected, "\r\n" OFFER "%s\r\n", answer ? answer : "");
+    if (answer ? strstr(f->heard, expected) == NULL : strstr(f->heard, OFFER) != NULL) {
+        fail_msg("%s: %s", headers, f->heard);
+    }
+    forget(f);
+    return fd;
+}
+
+static int shake_hands_deflating(struct fixture *f)
+{
+    return shake_hands_with(f, OFFER "permessage-deflate; client_max_window_bits\r\n",
+                            "permessage-deflate; server_no_context_takeover; client_no_context_takeover");
+}
+
+static size_t deflate_text(const char *text, size_t length, char *out, size_t size)
+{
+    z_stream stream = {0};
+    assert_int_equal(deflateInit2(&stream, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    stream.next_in = (Bytef *)(uintptr_t)text; /* it only reads */
+    stream.avail_in = (uInt)length;
+    stream.next_out = (Bytef *)out;
+    stream.avail_out = (uInt)size;
+    assert_int_equal(deflate(&stream, Z_SYNC_FLUSH), Z_OK);
+    (void)deflateEnd(&stream); /* Z_DATA_ERROR: the stream goes on */
+    return size - stream.avail_out - 4;
+}
+
+static double inflated(const struct fixture *f, const char *labels)
+{
+    return metric_read(metrics_find(f->metrics, "gw_inflate_total", labels));
+}
+
+static void test_compression_is_agreed_upon_by_the_rules(void **state)
+{
+    struct fixture *f = *state;
+    static const char answer[] = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    static const char with_window[] = "permessage-deflate; server_no_context_takeover; "
+                                      "client_no_context_takeover; server_max_window_bits=12";
+    static const struct {
+        const char *headers;
+        const char *answer;
+    } cases[] = {
+        {"", NULL},
+        {OFFER "permessage-deflate\r\n", answer},
+        {"sec-websocket-extensions:permessage-deflate; server_no_context_takeover\r\n", answer},
+        {OFFER "foo; a=b\r\n" OFFER "permessage-deflate; client_no_context_takeover\r\n", answer},
+        {OFFER "permessage-deflate; server_max_window_bits=15; client_max_window_bits=10\r\n", with_window},
+        {OFFER "permessage-deflate; server_max_window_bits=9\r\n", NULL},
+        {OFFER "permessage-deflate; server_max_window_bits=9, permessage-deflate\r\n", answer},
+        {OFFER "permessage-deflate; unknown\r\n", NULL},
+        {OFFER "deflate-frame\r\n", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int fd = shake_hands_with(f, cases[i].headers, cases[i].answer);
+        say_text(fd, "plain");
+        assert_true(await(f, &f->messages, (unsigned)i + 1, 1000));
+        assert_string_equal(f->message, "plain");
+        (void)close(fd);
+        assert_true(await(f, &f->closed, (unsigned)i + 1, 1000));
+    }
+}
+
+static void test_compressed_messages_arrive_whole(void **state)
+{
+    struct fixture *f = *state;
+    char text[MESSAGE_MAX];
+    char payload[2 * MESSAGE_MAX];
+    for (size_t i = 0; i < sizeof text; i++) {
+        text[i] = (char)(' ' + i * i % 89);
+    }
+    int fd = shake_hands_deflating(f);
+    unsigned told = 0;
+    for (size_t length = 0; length <= MESSAGE_MAX; length += 125) {
+        say_frame(fd, 0xc1, payload, deflate_text(text, length, payload, sizeof payload));
+        assert_true(await(f, &f->messages, ++told, 1000));
+        assert_int_equal(f->message_length, length);
+        assert_memory_equal(f->message, text, length);
+    }
+    /* In pieces around a ping, with an empty one; then a plain one, which may not be inflated. */
+    size_t length = deflate_text(text, MESSAGE_MAX, payload, sizeof payload);
+    say_frame(fd, 0x41, payload, 1);
+    say_frame(fd, 0x00, "", 0);
+    say_frame(fd, 0x89, "ping", 4);
+    say_frame(fd, 0x00, payload + 1, length / 2);
+    say_frame(fd, 0x80, payload + 1 + length / 2, length - 1 - length / 2);
+    assert_true(await(f, &f->messages, ++told, 1000));
+    assert_int_equal(f->message_length, MESSAGE_MAX);
+    assert_memory_equal(f->message, text, MESSAGE_MAX);
+    say_text(fd, "plain");
+    assert_true(await(f, &f->messages, ++told, 1000));
+    assert_string_equal(f->message, "plain");
+    assert_true(inflated(f, "result=\"ok\"") == told - 1);
+    (void)close(fd);
+}
+
+static void test_compressed_message_behind_the_handshake_is_not_lost(void **state)
+{
+    struct fixture *f = *state;
+    char payload[100];
+    char request[800];
+    size_t length = deflate_text("first", 5, payload, sizeof payload);
+    int at = snprintf(request, sizeof request, HANDSHAKE OFFER "permessage-deflate\r\n\r\n");
+    request[at++] = '\xc1';
+    request[at++] = (char)(0x80 | length);
+    memset(request + at, 0, 4); /* a mask that changes nothing */
+    memcpy(request + at + 4, payload, length);
+    int fd = dial(f);
+    say_bytes(fd, request, (size_t)at + 4 + length);
+    assert_true(await(f, &f->messages, 1, 1000));
+    assert_string_equal(f->message, "first");
+    (void)close(fd);
+}
+
+static void refuse_compressed(struct fixture *f, const char *payload, size_t length, enum close_reason reason)
+{
+    int fd = shake_hands_deflating(f);
+    say_frame(fd, 0xc1, payload, length);
+    expect_close(f, fd, reason);
+    assert_int_equal(f->refused_reason, reason);
+    (void)close(fd);
+}
+
+static void test_compressed_messages_over_a_cap_are_1009(void **state)
+{
+    struct fixture *f = *state;
+    static char zeros[1 << 20];
+    char payload[4 * MESSAGE_MAX];
+    size_t length = deflate_text(zeros, MESSAGE_MAX + 1, payload, sizeof payload);
+    assert_true(length < 50);
+    refuse_compressed(f, payload, length, CLOSE_TOO_BIG);
+    length = deflate_text(zeros, sizeof zeros / 2, payload, sizeof payload); /* half a megabyte */
+    assert_true(length < MESSAGE_MAX);
+    refuse_compressed(f, payload, length, CLOSE_TOO_BIG);
+    assert_true(inflated(f, "result=\"too_big\"") == 2);
+    refuse_compressed(f, zeros, MESSAGE_MAX + 1, CLOSE_TOO_BIG); /* it is not even looked at */
+    assert_true(inflated(f, "result=\"too_big\"") == 2);
+    assert_int_equal(f->messages, 0);
+}
+
+static void test_compressed_messages_that_are_broken_are_1007(void **state)
+{
+    struct fixture *f = *state;
+    char payload[200];
+    refuse_compressed(f, "\xff\xff\xff", 3, CLOSE_INVALID_TEXT);
+    refuse_compressed(f, "{\"type\":\"hello\"}", 16, CLOSE_INVALID_TEXT);
+    size_t length = deflate_text("{\"type\":\"hello\"}", 16, payload, sizeof payload);
+    refuse_compressed(f, payload, length - 2, CLOSE_INVALID_TEXT);
+    refuse_compressed(f, "", 0, CLOSE_INVALID_TEXT);
+    assert_true(inflated(f, "result=\"malformed\"") == 4);
+    assert_int_equal(f->messages, 0);
+}
+
+static void test_rsv_bits_out_of_place_end_the_connection(void **state)
+{
+    struct fixture *f = *state;
+    int fd = shake_hands_deflating(f);
+    say_frame(fd, 0x01, "a", 1);
+    say_frame(fd, 0xc0, "b", 1); /* RSV1 on a continuation */
+    expect_close(f, fd, CLOSE_PROTOCOL_ERROR);
+    (void)close(fd);
+    static const unsigned char cases[] = {0xa1, 0x91, 0xe1, 0xd1,
+                                          0xf1}; /* RSV2, RSV3, with and without RSV1 */
+    for (size_t i = 0; i < sizeof cases; i++) {
+        fd = shake_hands_deflating(f);
+        say_frame(fd, cases[i], "x", 1);
+        assert_true(hear_bytes(f, fd, 4, 3000));
+        const unsigned char *frame = (const unsigned char *)f->heard;
+        assert_int_equal(frame[0], 0x88);
+        assert_int_equal(frame[2] << 8 | frame[3], 1002);
+        (void)close(fd);
+    }
+    assert_int_equal(f->messages, 0);
+}
+
 static void test_garbage_frames_end_in_a_close_never_in_a_crash(void **state)
 {
     struct fixture *f = *state;
@@ -898,6 +1089,12 @@ int main(void)
         TEST(test_two_listeners_share_a_port),
         TEST(test_bad_address_is_refused),
         TEST(test_destroy_ends_every_kind_of_connection),
+        TEST(test_compression_is_agreed_upon_by_the_rules),
+        TEST(test_compressed_messages_arrive_whole),
+        TEST(test_compressed_message_behind_the_handshake_is_not_lost),
+        TEST(test_compressed_messages_over_a_cap_are_1009),
+        TEST(test_compressed_messages_that_are_broken_are_1007),
+        TEST(test_rsv_bits_out_of_place_end_the_connection),
         TEST(test_garbage_frames_end_in_a_close_never_in_a_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,8 +29,10 @@ void fake_loop_open(struct fake_loop *loop, uint32_t max_viewers, uint32_t heart
         .wake_ms = UINT64_MAX,
         .metrics = metrics_create(),
     };
-    const struct hub_options options = {
-        .max_viewers = max_viewers, .max_topics = FAKE_LOOP_TOPICS, .heartbeat_ms = heartbeat_ms};
+    const struct hub_options options = {.max_viewers = max_viewers,
+                                        .max_topics = FAKE_LOOP_TOPICS,
+                                        .heartbeat_ms = heartbeat_ms,
+                                        .deflate_min_bytes = FAKE_LOOP_DEFLATE_MIN_BYTES};
     const struct hub_host host = {.context = loop, .wake_at = wake_at, .now_us = now_us};
     loop->hub = hub_create(&options, &host, loop->metrics, loop->now);
     assert_non_null(loop->hub);

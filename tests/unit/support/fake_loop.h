@@ -10,7 +10,7 @@
 #include "base/metrics.h"
 #include "fanout/hub.h"
 
-enum { FAKE_LOOP_TOPICS = 8 };
+enum { FAKE_LOOP_TOPICS = 8, FAKE_LOOP_DEFLATE_MIN_BYTES = 100 };
 
 struct fake_loop {
     struct metrics *metrics;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 static bool can_write(void *transport)
 {
@@ -17,11 +18,34 @@ static bool can_write(void *transport)
     return fake->is_writable && !fake->is_closed;
 }
 
+/* RFC 7692: raw deflate that refers to nothing before it; the receiver adds the four bytes. */
+static const char *inflated(struct fake_viewer *fake, const char *payload, size_t *length)
+{
+    static unsigned char with_trailer[DEFLATE_MAX_BYTES + 4];
+    static char text[4 * DEFLATE_MAX_BYTES];
+    z_stream stream = {0};
+    assert_true(*length <= DEFLATE_MAX_BYTES);
+    memcpy(with_trailer, payload, *length);
+    memcpy(with_trailer + *length, "\0\0\xff\xff", 4);
+    assert_int_equal(inflateInit2(&stream, -DEFLATE_WINDOW_BITS), Z_OK);
+    stream.next_in = with_trailer;
+    stream.avail_in = (uInt)*length + 4;
+    stream.next_out = (Bytef *)text;
+    stream.avail_out = sizeof text;
+    assert_int_equal(inflate(&stream, Z_SYNC_FLUSH), Z_OK);
+    assert_int_equal(stream.avail_in, 0);
+    *length = sizeof text - stream.avail_out;
+    (void)inflateEnd(&stream); /* it fails only for a stream that is none */
+    fake->deflated++;
+    return text;
+}
+
 /* RFC 6455: one final, unmasked text frame in the shortest length form. */
-static const char *ws_payload(const struct frame *frame, size_t *out_length)
+static const char *ws_payload(struct fake_viewer *fake, const struct frame *frame, size_t *out_length)
 {
     assert_true(frame->length >= 2);
-    assert_int_equal(frame->bytes[0], 0x81);
+    bool is_deflated = fake->form == WIRE_WS_DEFLATE && frame->bytes[0] == 0xc1;
+    assert_int_equal(frame->bytes[0], is_deflated ? 0xc1 : 0x81);
     size_t header = 2;
     uint64_t length = frame->bytes[1];
     if (length >= 126) {
@@ -37,7 +61,8 @@ static const char *ws_payload(const struct frame *frame, size_t *out_length)
     }
     assert_int_equal(header + length, frame->length);
     *out_length = (size_t)length;
-    return (const char *)frame->bytes + header;
+    const char *payload = (const char *)frame->bytes + header;
+    return is_deflated ? inflated(fake, payload, out_length) : payload;
 }
 
 /* "id: <position>\n" if there is one, "event: <name>\n", "data: <text>\n\n". */
@@ -90,7 +115,8 @@ static enum result write_frame(void *transport, struct frame *frame)
         return RESULT_CLOSED;
     }
     size_t length = 0;
-    const char *text = fake->form == WIRE_WS ? ws_payload(frame, &length) : sse_payload(fake, frame, &length);
+    const char *text =
+        fake->form == WIRE_SSE ? sse_payload(fake, frame, &length) : ws_payload(fake, frame, &length);
     json_error_t error;
     json_t *message = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
     if (!message) {

@@ -26,6 +26,7 @@ struct fake_viewer {
     json_t *events, *ids;           /* arrays: SSE event name and id of each ("" = none) */
     const struct frame *last_frame; /* identity only: it may be gone */
     size_t bytes;
+    unsigned deflated; /* frames among those written */
     struct {
         const char *board;
         struct board_copy copy;

@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { plainBinary, root, startGateway } from '../../support/gateway.mjs';
+import { isSecure } from '../../support/tls.mjs';
 import { FixtureGateway } from './fixture_gateway.mjs';
 
 const require = createRequire(new URL('../../../web/package.json', import.meta.url));
@@ -29,7 +30,7 @@ export async function openGateway(config = {}) {
     }
     const definitions = { dir: path.join(root, 'deploy/definitions') };
     const gateway = await startGateway({ definitions, demo: { enabled: true }, ...config }, { binary: plainBinary });
-    return { url: `http://127.0.0.1:${gateway.port}`, gateway, stop: () => gateway.stop() };
+    return { url: `${isSecure(gateway.port) ? 'https' : 'http'}://127.0.0.1:${gateway.port}`, gateway, stop: () => gateway.stop() };
 }
 
 /** The fixture: {url, gateway, stop}. */
@@ -40,7 +41,7 @@ export async function openFixture(options) {
 
 /** A page with `troubles`: policy violations, uncaught errors and console errors, as text. */
 export async function openPage(browser, { width = 1280, height = 800, theme = 'light', ...options } = {}) {
-    const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, ...options });
+    const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, ignoreHTTPSErrors: true, ...options });
     const page = await context.newPage();
     const troubles = [];
     page.on('pageerror', (error) => troubles.push(`error: ${error.message}`));
