@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "io/inflate.h"
+#include "io/socket_progress.h"
 #include "io/ws_internal.h"
 
 static const struct ws_carrier *carrier_of(const struct ws *ws)
@@ -104,6 +105,12 @@ static void check_liveness(struct ws *ws)
     static const unsigned char ping[] = {0x89, 1, 'p'};
     const struct listener_options *options = &ws->listener->options;
     uint64_t silent_ms = loop_now_ms(ws->listener->loop) - ws->last_seen_ms;
+    /* A slow reader may have minutes of output before the ping that it would answer. */
+    if (silent_ms >= (uint64_t)options->ping_after_s * 1000 &&
+        socket_makes_progress(ws->fd, &ws->acked_bytes)) {
+        ws_seen(ws);
+        silent_ms = 0;
+    }
     if (silent_ms >= (uint64_t)options->hang_up_after_s * 1000) {
         listener_hung_up(ws->listener, HUNG_UP_SILENT);
         ws_kill_later(ws);

@@ -50,7 +50,8 @@ struct ws {
     void *owner;                 /* NULL: nobody to tell */
     struct list_node close_node; /* in ws_service.closing while CLOSE_QUEUED or KILLED and not acted upon */
     struct deadline deadline;    /* OPEN: ping or hang-up; closing: patience */
-    uint64_t last_seen_ms;       /* the peer's last message or pong */
+    uint64_t last_seen_ms;       /* the peer's last message or pong, or bytes it took from a full socket */
+    uint64_t acked_bytes;        /* at the last look (socket_progress.h) */
     struct bytes *message;       /* fragments so far; NULL between messages */
     struct address *address;     /* where it comes from; NULL: not counted */
     uint32_t fragments;

@@ -537,6 +537,28 @@ static void test_choked_connection_that_never_drains_is_cut(void **state)
     (void)close(fd);
 }
 
+static void test_viewer_that_reads_slowly_stays_and_one_that_stops_is_gone(void **state)
+{
+    struct fixture *f = *state;
+    fixture_stop(f);
+    fixture_start(f, &(struct listener_options){.ping_after_s = 1, .hang_up_after_s = 3});
+    int fd = shake_hands(f);
+    (void)choke(f, 60000);
+    char piece[20000]; /* some 100 KB a second: on loopback a window opens by 64 KB, the size of a segment */
+    for (int i = 0; i < 30; i++) { /* 6 s: no ping can have reached it */
+        assert_true(recv(fd, piece, sizeof piece, MSG_DONTWAIT) > 0);
+        spend(f, 200);
+        assert_int_equal(f->closed, 0);
+        while (ws_can_write(f->ws)) {
+            static char frame[70000];
+            assert_int_equal(ws_write(f->ws, frame, build_frame(frame, 'm', 60000)), RESULT_OK);
+        }
+    }
+    assert_true(
+        await(f, &f->closed, 1, 6000)); /* once the window is full nothing moves, for us or for the kernel */
+    (void)close(fd);
+}
+
 static void test_answered_pings_keep_a_viewer_and_silence_ends_it(void **state)
 {
     struct fixture *f = *state;
@@ -1077,6 +1099,7 @@ int main(void)
         cmocka_unit_test(test_broken_connections_do_not_disturb_held_writes_to_others),
         TEST(test_choked_connection_sends_its_close_after_the_data),
         TEST(test_choked_connection_that_never_drains_is_cut),
+        TEST(test_viewer_that_reads_slowly_stays_and_one_that_stops_is_gone),
         TEST(test_answered_pings_keep_a_viewer_and_silence_ends_it),
         TEST(test_viewer_that_stops_reading_for_a_while_stays),
         TEST(test_connections_over_the_limit_are_turned_away),
