@@ -1,16 +1,50 @@
 -- What the gateway follows: the state table, the list of relations that changed, and the doorbell. Why it is built
--- like this, and what it costs writers, is docs/postgres.md. Run again at any time: nothing is dropped, what is missing is added.
+-- like this, and what it costs writers, is docs/postgres.md. Run again at any time: what is missing is added, what is stored stays.
 -- Needs 00_schema.sql.
+
+-- ---- the doorbell ----
+
+-- When it rang last, in milliseconds. A sequence, because what it says is seen at once by everybody, takes no lock that is held
+-- until the commit, and leaves no dead rows behind.
+create sequence if not exists sophia.doorbell_ms minvalue 0 start with 0;
+
+-- "Look at the tables": one empty notification per 50 ms at most, whoever commits how often. Every NOTIFY takes a lock of the
+-- whole cluster until its commit is on disk, so one per commit would let writers commit one by one. Who is not told of is found by
+-- the gateway's poll. A clock that was set back does not silence it. Callers whom every writer pays for ask first whether it is
+-- time, because an expression costs a sixth of a call.
+create or replace function sophia.ring() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    now_ms bigint := date_part('epoch', clock_timestamp()) * 1000;
+    ignored bigint;
+begin
+    if abs(now_ms - coalesce(pg_sequence_last_value('sophia.doorbell_ms'::regclass), 0)) >= 50 then
+        ignored := setval('sophia.doorbell_ms'::regclass, now_ms);
+        perform pg_notify('sophia_doorbell', '');
+    end if;
+end
+$$;
+
+-- The number of the transaction, and a ring: for defaults, which are expressions.
+create or replace function sophia.ring_in() returns xid8
+language plpgsql as $$
+begin
+    perform sophia.ring();
+    return pg_current_xact_id();
+end
+$$;
 
 -- ---- the state table: one row per KPI, or per row of a KPI with rows ----
 
 -- Versions rise over all rows, for ever, and are 2 apart, so that the gateway can say "later than 7, before 9". They begin at
--- the clock's microseconds: a table that was dropped and made anew goes on above what screens remember.
+-- the clock's microseconds: a table that was dropped and made anew goes on above what screens remember. The first is drawn here:
+-- until then last_value tells the one that is to come, and a read would take it for one that is over.
 do $$
 begin
     if to_regclass('sophia.kpi_state_version') is null then
         execute format('create sequence sophia.kpi_state_version increment by 2 start with %s',
                        (extract(epoch from clock_timestamp()) * 1000000)::bigint);
+        perform nextval('sophia.kpi_state_version');
     end if;
 end
 $$;
@@ -35,7 +69,7 @@ create index if not exists kpi_state_chg on sophia.kpi_state (chg);
 
 comment on table sophia.kpi_state is
     'KPIs that are written, not queried: insert ... on conflict (field) do update. The value is value (JSON), or num, or num / den. '
-    'ver and chg are stamped by a trigger.';
+    'ver and chg stamp themselves.';
 
 -- What was deleted, for a day: a deletion must be readable afterwards. A row that is inserted again has the higher version.
 create table if not exists sophia.kpi_state_gone (
@@ -47,6 +81,24 @@ create table if not exists sophia.kpi_state_gone (
 
 create index if not exists kpi_state_gone_chg on sophia.kpi_state_gone (chg);
 
+-- Inserted rows are stamped by defaults, because calling a function in PL/pgSQL costs a writer more than all of these
+-- expressions. A transaction gets its number before it draws a version: a read tells by the numbers which versions may
+-- still be on their way. One that finds that it is time rings the doorbell.
+do $$
+begin
+    if not exists (select from pg_attribute a
+                   where a.attrelid = 'sophia.kpi_state'::regclass and a.attname = 'chg' and a.atthasdef) then
+        alter table sophia.kpi_state
+            alter ver set default case when pg_current_xact_id() is not null then nextval('sophia.kpi_state_version') end,
+            alter chg set default case
+                when abs(date_part('epoch', clock_timestamp()) * 1000 - coalesce(pg_sequence_last_value('sophia.doorbell_ms'), 0)) >= 50
+                    then sophia.ring_in()
+                else pg_current_xact_id() end;
+    end if;
+end
+$$;
+
+-- For updates, and for inserted rows that come with stamps of their own: copied, replicated, or given by a writer.
 -- An update that changes nothing writes nothing: no version, no message. A new as_of is a change: it says the value still holds.
 create or replace function sophia.stamp_state() returns trigger
 language plpgsql as $$
@@ -60,6 +112,9 @@ begin
     end if;
     new.chg := pg_current_xact_id(); -- first: no version is drawn by a transaction that has no number yet
     new.ver := nextval('sophia.kpi_state_version'::regclass);
+    if abs(date_part('epoch', clock_timestamp()) * 1000 - coalesce(pg_sequence_last_value('sophia.doorbell_ms'::regclass), 0)) >= 50 then
+        perform sophia.ring();
+    end if;
     return new;
 end
 $$;
@@ -68,9 +123,14 @@ create or replace function sophia.bury_state() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     this_transaction xid8 := pg_current_xact_id();
+    ignored bigint;
 begin
     insert into sophia.kpi_state_gone (field, ver, chg)
         values (old.field, nextval('sophia.kpi_state_version'::regclass), this_transaction);
+    ignored := nextval('sophia.kpi_state_version'::regclass); -- so that sophia_restamp sees a row that is given this version
+    if abs(date_part('epoch', clock_timestamp()) * 1000 - coalesce(pg_sequence_last_value('sophia.doorbell_ms'::regclass), 0)) >= 50 then
+        perform sophia.ring();
+    end if;
     return old;
 end
 $$;
@@ -79,38 +139,6 @@ create or replace function sophia.refuse_truncate() returns trigger
 language plpgsql as $$
 begin
     raise exception '% cannot be truncated: nobody would hear of it', tg_relid::regclass using hint = 'use delete';
-end
-$$;
-
--- ---- the doorbell ----
-
--- When it rang last, in milliseconds. A sequence, because what it says is seen at once by everybody, takes no lock that is held
--- until the commit, and leaves no dead rows behind.
-create sequence if not exists sophia.doorbell_ms minvalue 0 start with 0;
-
--- "Look at the tables": one empty notification per 50 ms at most, whoever commits how often. Every NOTIFY takes a lock of the
--- whole cluster until its commit is on disk, so one per commit would let writers commit one by one. Who is not told of is found by
--- the gateway's poll. A clock that was set back does not silence it.
-create or replace function sophia.ring() returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    now_ms bigint := date_part('epoch', clock_timestamp()) * 1000;
-    ignored bigint;
-begin
-    -- Expressions, not statements: they need no executor, and every writer pays for this.
-    if abs(now_ms - coalesce(pg_sequence_last_value('sophia.doorbell_ms'::regclass), 0)) >= 50 then
-        ignored := setval('sophia.doorbell_ms'::regclass, now_ms);
-        perform pg_notify('sophia_doorbell', '');
-    end if;
-end
-$$;
-
--- For triggers with the condition below: it is judged without calling a function, which almost always spares the call.
-create or replace function sophia.ring_bell() returns trigger
-language plpgsql as $$
-begin
-    perform sophia.ring();
-    return null;
 end
 $$;
 
@@ -125,24 +153,28 @@ create table if not exists sophia.relation_change (
 
 create index if not exists relation_change_chg on sophia.relation_change (chg);
 
--- For statement triggers: after insert or update or delete or truncate ... for each statement. One note per transaction and
--- table: a setting remembers, which ends with the transaction and is taken back by a rollback to a savepoint as well.
+-- For statement triggers: after insert or update or delete or truncate ... for each statement. A transaction notes a table once;
+-- in its first 10 ms it may do so again, because to remember costs as much as to note, and most end sooner. It remembers by a
+-- setting, which ends with the transaction and is taken back by a rollback to a savepoint as well.
+-- It runs as its owner with the search path of the writer, because setting another one is a fifth of what it costs. So every
+-- name and operator carries its schema: nothing that a writer puts on its search path may be found here.
 create or replace function sophia.note_change() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer as $$
 declare
-    noted text := 'sophia.noted_' || tg_relid;
-    this_transaction text := pg_current_xact_id();
-    now_ms bigint;
-    ignored text;
+    ignored pg_catalog.text;
 begin
-    if current_setting(noted, true) is distinct from this_transaction then
-        insert into sophia.relation_change (relation) values (tg_table_schema || '.' || tg_table_name);
-        ignored := set_config(noted, this_transaction, true);
-        now_ms := date_part('epoch', clock_timestamp()) * 1000;
-        if abs(now_ms - coalesce(pg_sequence_last_value('sophia.doorbell_ms'::regclass), 0)) >= 50 then
-            ignored := setval('sophia.doorbell_ms'::regclass, now_ms);
-            perform pg_notify('sophia_doorbell', '');
+    if pg_catalog.clock_timestamp() operator(pg_catalog.-) pg_catalog.transaction_timestamp()
+        operator(pg_catalog.>) '10 ms'::pg_catalog.interval then
+        if pg_catalog.current_setting(pg_catalog.concat('sophia.noted_', tg_relid), true) operator(pg_catalog.=) 'yes' then
+            return null;
         end if;
+        ignored := pg_catalog.set_config(pg_catalog.concat('sophia.noted_', tg_relid), 'yes', true);
+    end if;
+    insert into sophia.relation_change (relation) values (pg_catalog.concat(tg_table_schema, '.', tg_table_name));
+    if pg_catalog.abs(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) operator(pg_catalog.*) 1000
+            operator(pg_catalog.-) coalesce(pg_catalog.pg_sequence_last_value('sophia.doorbell_ms'::pg_catalog.regclass), 0))
+            operator(pg_catalog.>=) 50 then
+        perform sophia.ring();
     end if;
     return null;
 end
@@ -164,12 +196,22 @@ declare
     trigger_name text;
     timing text;
 begin
+    -- Of an earlier layout: every inserted row was stamped by sophia_stamp, and the doorbell had a trigger of its own.
+    for trigger_name in
+        select t.tgname from pg_trigger t
+        where t.tgrelid = 'sophia.kpi_state'::regclass
+            and (t.tgname = 'sophia_ring' or (t.tgname = 'sophia_stamp' and pg_get_triggerdef(t.oid) ~ 'INSERT OR'))
+    loop
+        execute format('drop trigger %I on sophia.kpi_state', trigger_name);
+    end loop;
     for trigger_name, timing in values
-        ('sophia_stamp', 'before insert or update on sophia.kpi_state for each row execute function sophia.stamp_state()'),
+        ('sophia_stamp', 'before update on sophia.kpi_state for each row execute function sophia.stamp_state()'),
+        -- Somebody else may draw in between: then the row is stamped once more, which does no harm.
+        ('sophia_restamp', 'before insert on sophia.kpi_state for each row '
+            'when (new.chg is distinct from pg_current_xact_id() '
+            'or new.ver is distinct from pg_sequence_last_value(''sophia.kpi_state_version'')) '
+            'execute function sophia.stamp_state()'),
         ('sophia_bury', 'before delete on sophia.kpi_state for each row execute function sophia.bury_state()'),
-        ('sophia_ring', 'after insert or update or delete on sophia.kpi_state for each statement '
-            'when (abs(date_part(''epoch'', clock_timestamp()) * 1000 - coalesce(pg_sequence_last_value(''sophia.doorbell_ms''), 0)) >= 50) '
-            'execute function sophia.ring_bell()'),
         ('sophia_truncate', 'before truncate on sophia.kpi_state for each statement execute function sophia.refuse_truncate()')
     loop
         if not exists (select from pg_trigger t
@@ -245,7 +287,7 @@ where not s.active and (s.xmin is not null or s.catalog_xmin is not null or s.re
 union all
 -- Triggers of the state table that are missing or not ALWAYS.
 select 'error', 'sophia.kpi_state trigger ' || wanted, 'is missing or disabled', 'run deploy/sql/install.sql again'
-from unnest(array['sophia_stamp', 'sophia_bury', 'sophia_ring', 'sophia_truncate']) as wanted
+from unnest(array['sophia_stamp', 'sophia_restamp', 'sophia_bury', 'sophia_truncate']) as wanted
 where not exists (select from pg_trigger t
                   where t.tgrelid = 'sophia.kpi_state'::regclass and t.tgname = wanted and t.tgenabled = 'A')
 union all

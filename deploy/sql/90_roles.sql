@@ -22,8 +22,10 @@ begin
 end
 $$;
 
--- Who may write the state table needs this too; the doorbell and the notes belong to functions that run as their owner.
+-- Who may write the state table needs these too: a row draws a version and asks when the doorbell rang last. To ring, and
+-- to note changes of other tables, is done by functions that run as their owner.
 grant usage, select on sequence sophia.kpi_state_version to public;
+grant select on sequence sophia.doorbell_ms to public;
 
 revoke execute on function sophia.purge() from public;
 grant execute on function sophia.purge() to sophia_gateway;

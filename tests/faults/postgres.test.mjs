@@ -1,6 +1,7 @@
 /* What happens to PostgreSQL and to the line to it, and what viewers see of that. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { installSchema, silenceDoorbell } from '../support/sophia_schema.mjs';
 import { percentile, sleep, until } from '../support/waiting.mjs';
 import { TABLE, gauges } from './definitions.mjs';
 import { promote } from './random.mjs';
@@ -101,7 +102,7 @@ test('an open transaction delays nobody, and its rows come when it commits', asy
 });
 
 test('without any notification the poll delivers', async () => {
-    await scene.bed.postgres.sql('alter table sophia.kpi_state disable trigger sophia_ring');
+    await silenceDoorbell(scene.bed.postgres);
     try {
         const delays = [];
         for (let i = 0; i < 20; i++) {
@@ -112,7 +113,7 @@ test('without any notification the poll delivers', async () => {
         console.log(`poll only: p50 ${percentile(delays, 0.5).toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`);
         assert.ok(p99 < POLL_ONLY_P99_MS + 250, `${p99} ms`);
     } finally {
-        await scene.bed.postgres.sql('alter table sophia.kpi_state enable always trigger sophia_ring');
+        await installSchema(scene.bed.postgres);
     }
 });
 

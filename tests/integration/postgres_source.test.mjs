@@ -6,7 +6,7 @@ import { startGateway, stopAll } from '../support/gateway.mjs';
 import { startPostgres } from '../support/postgres.mjs';
 import { destroyServers } from '../support/private_server.mjs';
 import { destroyProxies, startProxy } from '../support/proxy.mjs';
-import { installSchema, upsert } from '../support/sophia_schema.mjs';
+import { installSchema, silenceDoorbell, upsert } from '../support/sophia_schema.mjs';
 import { WsViewer } from '../support/viewer.mjs';
 import { chance, percentile, seedOfRun, sleep, until } from '../support/waiting.mjs';
 
@@ -161,7 +161,7 @@ test('twelve writers with rollbacks and an open transaction: nothing is missed, 
 
 test('without notifications, polling delivers', async () => {
     const postgres = await startServer();
-    await postgres.sql('alter table sophia.kpi_state disable trigger sophia_ring');
+    await silenceDoorbell(postgres);
     const gateway = await startOn(postgres);
     const viewer = await watch(gateway, 'state');
     await sleep(1000); // the poll has slowed down
@@ -175,7 +175,6 @@ test('without notifications, polling delivers', async () => {
     }
     console.log(`# commit to viewer by polling from idle: max ${Math.max(...late).toFixed(0)} ms`);
     assert.ok(Math.max(...late) < 600, `${late}`);
-    assert.match(await postgres.sql('select finding from sophia.doctor'), /missing or disabled/);
     await gateway.stop();
     await postgres.destroy();
 });

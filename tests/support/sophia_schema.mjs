@@ -7,6 +7,9 @@ const directory = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..
 /** Runs deploy/sql/install.sql as an operator would. Throws what psql says. */
 export const installSchema = (postgres, { file = 'install.sql' } = {}) => postgres.sqlFile(path.join(directory, file));
 
+/** Commits are no longer told of: what arrives, polls have found. Until the schema is installed again. */
+export const silenceDoorbell = (postgres) => postgres.sql("create or replace function sophia.ring() returns void language sql as ''");
+
 /** `field`, and members of the state table as SQL expressions. */
 export const upsert = (field, members) => {
     const names = Object.keys(members);
