@@ -497,10 +497,15 @@ static void test_key_that_is_no_stream_does_not_stop_the_others(void **state)
     add_to_s1(2);
     await_value(&a, "knowledge", "know.search_p95", "\"v\":2");
     (void)REDIS_ASK(&redis, "DEL", "s2");
-    (void)REDIS_ASK(&redis, "XADD", "s2", "*", "value", "1");
-    spend(loop, 5500); /* it is looked at again after five seconds */
-    (void)REDIS_ASK(&redis, "XADD", "s2", "*", "value", "77");
-    await_value(&a, "knowledge", "know.recall_p95", "77");
+    /* It is looked at again after five seconds, and read from its end on: what is added before is not for us. */
+    const char *value = NULL;
+    for (int i = 0; i < 100 && (!value || !strstr(value, "77")); i++) {
+        (void)REDIS_ASK(&redis, "XADD", "s2", "*", "value", "77");
+        spend(loop, 200);
+        value = small_gateway_value(&a.gateway, "knowledge", "know.recall_p95");
+    }
+    assert_non_null(value);
+    assert_non_null(strstr(value, "77"));
 }
 
 static void test_many_entries_are_all_taken_in_order(void **state)
