@@ -309,7 +309,7 @@ bool exchange_flush(struct http_exchange *exchange)
 {
     while (has_output(exchange)) {
         struct iovec pieces[2] = {
-            {.iov_base = exchange->out.at + exchange->out_sent,
+            {.iov_base = exchange->out.at != NULL ? exchange->out.at + exchange->out_sent : NULL,
              .iov_len = exchange->out.length - exchange->out_sent},
             {.iov_base = (void *)(uintptr_t)exchange->borrowed, .iov_len = exchange->borrowed_length},
         };
