@@ -16,7 +16,8 @@ let source;
 
 before(async () => {
     if (hasBrowser) {
-        [browser, source] = await Promise.all([openBrowser(), openGateway()]);
+        // Without the demo, which writes this KPI too: what it replaces before it is painted never comes.
+        [browser, source] = await Promise.all([openBrowser(), openGateway({ demo: { enabled: false } })]);
     }
 });
 after(async () => {
@@ -50,6 +51,7 @@ async function post(change) {
 }
 
 test(`${CHANGES} posted changes are painted, p95 below ${P95_LIMIT_MS} ms`, { skip }, async (t) => {
+    await post({ field: KPI, value: '2999999.25' });
     const { page, troubles, close } = await openPage(browser);
     await showBoard(page, source.url, 'executive');
     await watchTile(page);
