@@ -219,42 +219,52 @@ static bool ends_shake(SSL *server, SSL *client, double *cpu_us)
     return is_served && is_done;
 }
 
-/* One handshake; adds what the server's end cost, which includes making, ticketing and freeing it. */
-static bool handshake(const struct tls *tls, SSL_SESSION *resumed, double *cpu_us)
+/* One handshake: what the server's end cost, which includes making, ticketing and freeing it. Negative: it failed. */
+static double handshake_us(const struct tls *tls, SSL_SESSION *resumed)
 {
     double before = processor_us();
     SSL *server = SSL_new(tls->server);
-    *cpu_us += processor_us() - before;
+    double cpu_us = processor_us() - before;
     SSL *client = SSL_new(tls->client);
     bool is_made = ends_join(server, client) && (!resumed || SSL_set_session(client, resumed) == 1) &&
-                   ends_shake(server, client, cpu_us) && SSL_session_reused(server) == (resumed != NULL);
+                   ends_shake(server, client, &cpu_us) && SSL_session_reused(server) == (resumed != NULL);
     if (!is_made) {
         complain("handshake");
     }
     SSL_free(client);
     before = processor_us();
     SSL_free(server);
-    *cpu_us += processor_us() - before;
-    return is_made;
+    cpu_us += processor_us() - before;
+    return is_made ? cpu_us : -1;
 }
 
-/* Processor time of one, the mean of `rounds`; negative when one failed. */
-static double handshakes_us(const struct tls *tls, size_t rounds, SSL_SESSION **ticket, bool is_resumed)
+static int by_size(const void *left, const void *right)
 {
-    double cpu_us = 0;
+    const double *one = left, *other = right;
+    return (*one > *other) - (*one < *other);
+}
+
+static double middle(double *times, size_t count)
+{
+    qsort(times, count, sizeof *times, by_size);
+    return times[count / 2];
+}
+
+/* By turns, so that whatever disturbs one kind disturbs the other; the ticket of the full one is what the next resumes. */
+static bool handshakes_time(const struct tls *tls, size_t rounds, SSL_SESSION **ticket, double *full,
+                            double *resumed)
+{
     for (size_t i = 0; i < rounds; i++) {
-        /* A ticket of TLS 1.3 is used once; each handshake leaves newer ones. */
-        SSL_SESSION *resumed = is_resumed ? *ticket : NULL;
-        if (resumed) {
-            *ticket = NULL;
-        }
-        bool is_made = (!is_resumed || resumed) && handshake(tls, resumed, &cpu_us);
-        SSL_SESSION_free(resumed);
-        if (!is_made) {
-            return -1;
+        full[i] = handshake_us(tls, NULL);
+        SSL_SESSION *used = *ticket; /* a ticket of TLS 1.3 is used once */
+        *ticket = NULL;
+        resumed[i] = full[i] >= 0 && used ? handshake_us(tls, used) : -1;
+        SSL_SESSION_free(used);
+        if (resumed[i] < 0) {
+            return false;
         }
     }
-    return cpu_us / (double)rounds;
+    return true;
 }
 
 bool floor_handshakes_measure(size_t rounds, struct floor_handshakes *out_handshakes)
@@ -269,13 +279,15 @@ bool floor_handshakes_measure(size_t rounds, struct floor_handshakes *out_handsh
     SSL_CTX_set_session_cache_mode(tls->client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
     SSL_CTX_set_app_data(tls->client, &ticket);
     SSL_CTX_sess_set_new_cb(tls->client, ticket_keep);
-    struct floor_handshakes made = {.full_us = handshakes_us(tls, rounds, &ticket, false)};
-    made.resumed_us = made.full_us < 0 ? -1 : handshakes_us(tls, rounds, &ticket, true);
+    double *full = calloc(rounds, sizeof *full), *resumed = calloc(rounds, sizeof *resumed);
+    bool is_made = full && resumed && handshakes_time(tls, rounds, &ticket, full, resumed);
+    if (is_made) {
+        *out_handshakes =
+            (struct floor_handshakes){.full_us = middle(full, rounds), .resumed_us = middle(resumed, rounds)};
+    }
+    free(full);
+    free(resumed);
     SSL_SESSION_free(ticket);
     tls_close(tls);
-    if (made.full_us < 0 || made.resumed_us < 0) {
-        return false;
-    }
-    *out_handshakes = made;
-    return true;
+    return is_made;
 }

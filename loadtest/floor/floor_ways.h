@@ -49,13 +49,13 @@ bool floor_wait_writable(int fd);
 /** wire_bytes of a way that adds none. */
 size_t floor_plain_bytes(size_t length);
 
-/** What a TLS handshake costs the server, without any socket. */
+/** What a TLS handshake costs the server, without any socket: medians. */
 struct floor_handshakes {
     double full_us;    /* processor time of one that makes new keys from the certificate */
     double resumed_us; /* of one that resumes from a ticket */
 };
 
-/** Makes `rounds` handshakes of each kind in memory; false, said on stderr, when one of them failed. */
+/** Makes `rounds` >= 1 handshakes of each kind in memory, by turns; false, said on stderr, when one of them failed. */
 bool floor_handshakes_measure(size_t rounds, struct floor_handshakes *out_handshakes);
 
 #endif
