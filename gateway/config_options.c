@@ -89,7 +89,7 @@ const struct option config_options[OPTION_COUNT] = {
      "Connections for queries; two more listen and follow what changes."},
     {"postgres.statement_timeout_ms", OPTION_INTEGER, AT(postgres.statement_timeout_ms), "5000", 100, 600000,
      NULL, false, "A query that takes longer is cancelled and counts as failed."},
-    {"postgres.poll_min_ms", OPTION_INTEGER, AT(postgres.poll_min_ms), "10", 5, 60000, NULL, false,
+    {"postgres.poll_min_ms", OPTION_INTEGER, AT(postgres.poll_min_ms), "5", 5, 60000, NULL, false,
      "How often to look for changed rows while there are any; notifications only make it sooner."},
     {"postgres.poll_max_ms", OPTION_INTEGER, AT(postgres.poll_max_ms), "250", 5, 60000, NULL, false,
      "How often to look for changed rows when nothing changes."},

@@ -39,10 +39,21 @@ enum link_state { LINK_STOPPED, LINK_WAITING, LINK_RESOLVING, LINK_CONNECTING, L
 struct request {
     struct list_node node;
     const char *sql;
+    const char *prepared_as;
     pg_result_fn *on_result;
     void *context;
     size_t param_count;
     const char *params[]; /* their text follows */
+};
+
+enum { PREPARED_MAX = 4 };
+
+/* What the server knows by name on this connection. */
+struct prepared {
+    const char *names[PREPARED_MAX];
+    size_t count;
+    bool is_under_way; /* current is being prepared, and runs next */
+    bool is_useless;   /* the server lost one: a pooler gives each transaction another connection */
 };
 
 struct pg_link {
@@ -62,6 +73,7 @@ struct pg_link {
     size_t queued;
     struct request *current; /* sent */
     PGresult *result;        /* of current; its end has not come yet */
+    struct prepared prepared;
     bool is_breaking;
     struct loop_deferred breaking;
     char reason[PG_REASON_MAX_BYTES];     /* "" while up */
@@ -82,6 +94,7 @@ static void close_connection(struct pg_link *link)
     loop_watch_destroy(TAKE(link->watch)); /* before libpq closes the descriptor */
     PQclear(TAKE(link->result));
     PQfinish(TAKE(link->connection));
+    link->prepared = (struct prepared){0};
     pg_target_finish(&link->target);
 }
 
@@ -197,6 +210,45 @@ static void flush(struct pg_link *link)
     }
 }
 
+static bool is_prepared(const struct prepared *prepared, const char *name)
+{
+    for (size_t i = 0; i < prepared->count; i++) {
+        if (strcmp(prepared->names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* By name, or to be given one first, or as it is. */
+static bool send_by_libpq(struct pg_link *link, const struct request *request)
+{
+    struct prepared *prepared = &link->prepared;
+    const char *name = prepared->is_useless ? NULL : request->prepared_as;
+    int count = (int)request->param_count;
+    if (name && is_prepared(prepared, name)) {
+        return PQsendQueryPrepared(link->connection, name, count, request->params, NULL, NULL, 0);
+    }
+    if (name && prepared->count < PREPARED_MAX) {
+        prepared->is_under_way = true;
+        return PQsendPrepare(link->connection, name, request->sql, 0, NULL);
+    }
+    return PQsendQueryParams(link->connection, request->sql, count, NULL, request->params, NULL, NULL, 0);
+}
+
+static void send_current(struct pg_link *link)
+{
+    if (!send_by_libpq(link, link->current)) {
+        link_break_lost(link);
+        return;
+    }
+    if (link->state == LINK_UP) {
+        uint32_t timeout_ms = link->options.server->statement_timeout_ms;
+        set_timer(link, timeout_ms + timeout_ms / 2);
+    }
+    flush(link);
+}
+
 static void send_next(struct pg_link *link)
 {
     if (link->current || list_is_empty(&link->queue) || link->is_breaking) {
@@ -206,16 +258,37 @@ static void send_next(struct pg_link *link)
     list_remove(&request->node);
     link->queued--;
     link->current = request;
-    if (!PQsendQueryParams(link->connection, request->sql, (int)request->param_count, NULL, request->params,
-                           NULL, NULL, 0)) {
-        link_break_lost(link);
-        return;
+    send_current(link);
+}
+
+/* The name, not the statement, is at fault: unknown or taken (a pooler in between), or the columns are others now. */
+static bool is_fault_of_name(const PGresult *result)
+{
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    return sqlstate && (strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0 ||
+                        strcmp(sqlstate, "0A000") == 0);
+}
+
+/* After the end of a result: is current to be sent again, now that it has its name, or because names are useless here? */
+static bool wants_again(struct pg_link *link)
+{
+    struct prepared *prepared = &link->prepared;
+    if (!link->current->prepared_as || prepared->is_useless) {
+        return false;
     }
-    if (link->state == LINK_UP) {
-        uint32_t timeout_ms = link->options.server->statement_timeout_ms;
-        set_timer(link, timeout_ms + timeout_ms / 2);
+    bool was_under_way = prepared->is_under_way;
+    prepared->is_under_way = false;
+    if (is_fault_of_name(link->result)) {
+        prepared->is_useless = true;
+        log_info("postgres link works without prepared statements", LOG_TEXT("link", link->options.name),
+                 LOG_TEXT("statement", link->current->prepared_as));
+        return true;
     }
-    flush(link);
+    bool is_ready = was_under_way && link->result && pg_result_is_good(link->result);
+    if (is_ready) {
+        prepared->names[prepared->count++] = link->current->prepared_as;
+    }
+    return is_ready;
 }
 
 static void finish_current(struct pg_link *link)
@@ -247,6 +320,11 @@ static void take_results(struct pg_link *link)
 {
     while (link->current && !link->is_breaking && !PQisBusy(link->connection)) {
         PGresult *next = PQgetResult(link->connection);
+        if (!next && wants_again(link)) {
+            PQclear(TAKE(link->result));
+            send_current(link);
+            continue;
+        }
         if (!next) {
             finish_current(link);
             send_next(link);
@@ -311,6 +389,7 @@ static struct request *request_create(const struct pg_query *query, pg_result_fn
     struct request *request = calloc(1, sizeof *request + pg_params_size(query));
     if (request) {
         request->sql = query->sql;
+        request->prepared_as = query->prepared_as;
         request->on_result = on_result;
         request->context = context;
         request->param_count = query->param_count;

@@ -52,6 +52,8 @@ struct pg_query {
         *sql; /* one statement; must live until the query was sent, so use string literals or owned text */
     size_t param_count;
     const char *const *params; /* text form, NULL = null; copied */
+    /** For what is asked many times a second: NULL, or the name under which a connection parses and plans the statement once. Lives as sql does. */
+    const char *prepared_as;
 };
 
 /** Why a query gave no result. */

@@ -475,7 +475,10 @@ static void on_answer(void *context, const struct pg_result *result, const struc
 static void ask(struct postgres_state *state, const char *sql, const char *parameter)
 {
     const char *const parameters[] = {parameter};
-    const struct pg_query query = {.sql = sql, .param_count = 1, .params = parameters};
+    const struct pg_query query = {.sql = sql,
+                                   .param_count = 1,
+                                   .params = parameters,
+                                   .prepared_as = sql == state->sql.news ? "sophia_news" : NULL};
     metric_add(state->polls[state->is_full], 1);
     state->phase = PHASE_READING;
     if (pg_link_query(state->link, &query, on_answer, state) != RESULT_OK) {

@@ -12,13 +12,16 @@
 
 enum { OID_TEXT = 25, MAX_CELLS = 16 };
 
+/* In passing, and with the fallback too: the statement that is asked all the time is planned once, for any snapshot. */
+#define PLAN_ONCE ", set_config('plan_cache_mode', 'force_generic_plan', false)"
+
 const char state_lineage_sql[] = "select (select system_identifier from pg_control_system()) || '/' || "
                                  "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '/' || "
-                                 "(select oid from pg_database where datname = current_database())";
+                                 "(select oid from pg_database where datname = current_database())" PLAN_ONCE;
 
 const char state_lineage_fallback_sql[] =
     "select 'started/' || (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint || '/' || "
-    "(select oid from pg_database where datname = current_database())";
+    "(select oid from pg_database where datname = current_database())" PLAN_ONCE;
 
 /* Columns behind these are members of the change, by name. */
 enum {

@@ -247,6 +247,95 @@ static void test_a_query_with_parameters_is_answered(void **state)
     assert_true(turn_until(f, &f->answers, 1, 2000));
 }
 
+/* Asks under a name and waits for the answer, which is in f->text or f->failure. */
+static void ask_prepared(struct fixture *f, const char *name, const char *sql)
+{
+    const char *const params[] = {"42"};
+    const struct pg_query query = {.sql = sql, .param_count = 1, .params = params, .prepared_as = name};
+    unsigned before = f->answers;
+    f->failure = (struct pg_failure){.result = RESULT_OK};
+    assert_int_equal(pg_link_query(f->link, &query, on_result, f), RESULT_OK);
+    assert_true(turn_until(f, &f->answers, before + 1, 3000));
+}
+
+static void ask_and_wait(struct fixture *f, const char *sql)
+{
+    unsigned before = f->answers;
+    ask(f, sql);
+    assert_true(turn_until(f, &f->answers, before + 1, 3000));
+}
+
+static void assert_prepared(struct fixture *f, const char *names)
+{
+    ask_and_wait(f,
+                 "select coalesce(string_agg(name, ' ' order by name), 'none') from pg_prepared_statements");
+    assert_string_equal(f->text, names);
+}
+
+static void test_a_statement_with_a_name_is_prepared_once(void **state)
+{
+    struct fixture *f = *state;
+    static const char sum[] = "select $1::int + (select count(*) from pg_prepared_statements)";
+    link_up(f);
+    for (unsigned i = 0; i < 3; i++) {
+        ask_prepared(f, "sum", sum);
+        assert_string_equal(f->text, "43");
+    }
+    assert_prepared(f, "sum");
+    static const char *const more[] = {"a", "b", "c", "d", "e"}; /* more than there are places */
+    for (unsigned i = 0; i < 5; i++) {
+        ask_prepared(f, more[i], "select $1::text");
+        assert_string_equal(f->text, "42");
+    }
+    assert_prepared(f, "a b c sum");
+}
+
+static void test_a_statement_that_cannot_be_prepared_fails_as_any_other(void **state)
+{
+    struct fixture *f = *state;
+    link_up(f);
+    for (unsigned i = 0; i < 2; i++) {
+        ask_prepared(f, "broken", "select * from nowhere where 1 = $1::int");
+        assert_int_equal(f->failure.result, RESULT_UNKNOWN_TYPE);
+        assert_string_equal(f->failure.sqlstate, "42P01");
+    }
+    ask_prepared(f, "fails", "select 1 / ($1::int - 42)");
+    assert_string_equal(f->failure.sqlstate, "22012");
+    ask_prepared(f, "fails", "select 1 / ($1::int - 42)");
+    assert_string_equal(f->failure.sqlstate, "22012");
+    assert_prepared(f, "fails");
+    assert_int_equal(f->downs, 0);
+}
+
+/* As behind a pooler that gives each transaction another connection. */
+static void test_a_lost_name_costs_no_answer(void **state)
+{
+    struct fixture *f = *state;
+    link_up(f);
+    ask_prepared(f, "sum", "select $1::int + 1");
+    ask_and_wait(f, "deallocate all");
+    ask_prepared(f, "sum", "select $1::int + 1");
+    assert_string_equal(f->text, "43");
+    assert_int_equal(f->failure.result, RESULT_OK);
+    assert_logged(f, "without prepared statements");
+    ask_prepared(f, "sum", "select $1::int + 1");
+    assert_string_equal(f->text, "43");
+    assert_prepared(f, "none");
+    pg_link_reject(f->link, "another connection"); /* may well keep names */
+    assert_true(turn_until(f, &f->ups, 2, 5000));
+    ask_prepared(f, "sum", "select $1::int + 1");
+    assert_prepared(f, "sum");
+}
+
+static void test_a_name_that_is_taken_costs_no_answer(void **state)
+{
+    struct fixture *f = *state;
+    link_up(f);
+    ask_and_wait(f, "prepare sum as select 'somebody else'");
+    ask_prepared(f, "sum", "select $1::int + 1");
+    assert_string_equal(f->text, "43");
+}
+
 static void ask_again(void *context, const struct pg_result *result, const struct pg_failure *failure)
 {
     struct fixture *f = context;
@@ -659,6 +748,10 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, stop)
     const struct CMUnitTest tests[] = {
         CASE(test_a_query_with_parameters_is_answered),
+        CASE(test_a_statement_with_a_name_is_prepared_once),
+        CASE(test_a_statement_that_cannot_be_prepared_fails_as_any_other),
+        CASE(test_a_lost_name_costs_no_answer),
+        CASE(test_a_name_that_is_taken_costs_no_answer),
         CASE(test_queries_wait_in_order_and_the_queue_has_an_end),
         CASE(test_failures_are_told_apart),
         CASE(test_every_session_is_set_up),
