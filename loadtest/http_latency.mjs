@@ -9,7 +9,7 @@
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { plainBinary, root, startGateway, stopAll } from '../tests/support/gateway.mjs';
+import { root, startGateway, stopAll } from '../tests/support/gateway.mjs';
 import { startPostgres } from '../tests/support/postgres.mjs';
 import { destroyServers } from '../tests/support/private_server.mjs';
 import { startRedis } from '../tests/support/redis.mjs';
@@ -49,7 +49,7 @@ try {
     const gateway = await startGateway({
         definitions: { dir: path.join(root, 'deploy/definitions') }, postgres: { url: postgres.url },
         redis: { host: '127.0.0.1', port: redis.port },
-    }, { binary: plainBinary });
+    }, { binary: path.resolve(root, values.build, 'gateway/sophia-gateway') });
     await until('the first read to be kept', async () => (await gateway.get(target)).json().cache?.tier === 'l1');
     const before = await gateway.metrics();
     const answers = await measure(gateway.port);
