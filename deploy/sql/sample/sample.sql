@@ -142,14 +142,14 @@ on conflict do nothing;
 
 insert into knowledge_intelligence.documents
 select 'doc-' || i, pg_temp.pick(array['page', 'ticket', 'note', 'contract'], 'kind', i::text), at,
-       case when now() - at > interval '50 minutes' or i % 3 = 0 then at + interval '9 minutes' end
+       case when now() - at > interval '50 minutes' or (i % 3 = 0 and now() - at > interval '9 minutes') then at + interval '9 minutes' end
 from (select i, now() - (pg_temp.chance('document', i::text) * 45 + 0.001) * interval '1 day' as at
       from generate_series(1, 8200) as i) d
 on conflict do nothing;
 
 insert into ai_memory.memory_records
 select 'memory-' || i, pg_temp.pick(array['call', 'document', 'decision'], 'memory kind', i::text), at, at + interval '1 minute'
-from (select i, now() - (pg_temp.chance('memory', i::text) * 45 + 0.0005) * interval '1 day' as at
+from (select i, now() - (pg_temp.chance('memory', i::text) * 45 + 0.001) * interval '1 day' as at
       from generate_series(1, 19500) as i) m
 on conflict do nothing;
 
