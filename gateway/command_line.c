@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config.h"
+#include "config/config.h"
 
 const char COMMAND_LINE_HELP[] =
     "Usage: sophia-gateway [--config FILE] [--workers N] [--check-config | --print-config | --print-example | --version | --help]\n"

@@ -10,7 +10,7 @@
 
 #include "base/metrics.h"
 #include "cache/cache.h"
-#include "config.h"
+#include "config/config.h"
 #include "io/loop.h"
 #include "io/pg_pool.h"
 #include "io/redis_link.h"

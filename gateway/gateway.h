@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 #include "catalog/catalog.h"
-#include "config.h"
+#include "config/config.h"
 
 struct gateway;
 

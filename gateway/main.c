@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "catalog/catalog.h"
 #include "command_line.h"
-#include "config.h"
+#include "config/config.h"
 #include "findings.h"
 #include "gateway.h"
 #include "supervisor.h"

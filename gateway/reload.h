@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "config.h"
+#include "config/config.h"
 #include "pipeline.h"
 
 /** The options marked as reloadable; a difference in any other is told. */

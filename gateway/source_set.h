@@ -11,7 +11,7 @@
 
 #include "access/access.h"
 #include "base/metrics.h"
-#include "config.h"
+#include "config/config.h"
 #include "data_path.h"
 #include "health.h"
 #include "io/listener.h"

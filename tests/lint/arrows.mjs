@@ -3,6 +3,7 @@
  *
  *     protocol <- base <- catalog <- state <- fanout <- pipeline <- sources, transports <- main
  *                 base <- io <- journal, cache, access          <- pipeline, sources, transports <- main
+ *                               catalog, cache, sources         <- config <- main
  */
 import path from 'node:path';
 import { sourcesOf } from './sources.mjs';
@@ -25,7 +26,8 @@ export const arrows = {
     pipeline: [...domain, 'io', 'journal', 'cache', 'access'],
     sources: edge,
     transports: edge,
-    main: [...edge, 'sources', 'transports'],
+    config: [...services, 'catalog', 'cache', 'sources'],
+    main: [...edge, 'sources', 'transports', 'config'],
 };
 
 /** Files right below gateway/: the doors and what stands beside them are `pipeline`, the rest is `main`. */
@@ -40,7 +42,7 @@ export const homes = [
     { pattern: /^hiredis\//, places: ['gateway/io/redis_link'] },
     { pattern: /^(libpq-fe\.h|libpq\/|postgresql\/)/, places: ['gateway/io/pg_link'] },
     { pattern: /^openssl\//, places: ['access', 'gateway/io/tls'] },
-    { pattern: /^yaml\.h$/, places: ['gateway/config'] },
+    { pattern: /^yaml\.h$/, places: ['config'] },
     { pattern: /^zlib\.h$/, places: ['gateway/transports/static_files', 'gateway/fanout/deflate', 'gateway/io/inflate'] },
 ];
 

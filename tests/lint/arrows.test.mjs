@@ -24,7 +24,7 @@ function findings(files) {
 const headers = Object.fromEntries([
     'protocol/result.h', 'gateway/base/log.h', 'gateway/catalog/catalog.h', 'gateway/state/board.h', 'gateway/fanout/hub.h',
     'gateway/io/loop.h', 'gateway/io/redis_link.h', 'gateway/journal/journal.h', 'gateway/cache/cache.h', 'gateway/access/access.h',
-    'gateway/pipeline.h', 'gateway/config.h', 'gateway/sources/source.h', 'gateway/sources/redis_source.h',
+    'gateway/pipeline.h', 'gateway/config/config.h', 'gateway/sources/source.h', 'gateway/sources/redis_source.h',
     'gateway/transports/ws_transport.h',
 ].map((name) => [name, '']));
 
@@ -40,7 +40,7 @@ const wrong = [
     ['gateway/access/access.c', '"journal/journal.h"', 'access may not include journal'],
     ['gateway/fanout/hub.c', '"pipeline.h"', 'fanout may not include pipeline'],
     ['gateway/pipeline.c', '"sources/source.h"', 'pipeline may not include sources'],
-    ['gateway/pipeline.c', '"config.h"', 'pipeline may not include main'],
+    ['gateway/pipeline.c', '"config/config.h"', 'pipeline may not include config'],
     ['gateway/sources/http_ingest.c', '"transports/ws_transport.h"', 'sources may not include transports'],
     ['gateway/transports/sse_transport.c', '"sources/source.h"', 'transports may not include sources'],
     ['gateway/sources/http_ingest.c', '"sources/redis_source.h"', 'two sources never include each other'],
@@ -53,7 +53,7 @@ const wrong = [
     ['gateway/io/loop.c', '<hiredis/hiredis.h>', 'whose place is gateway/io/redis_link'],
     ['gateway/sources/postgres_source.c', '<libpq-fe.h>', 'whose place is gateway/io/pg_link'],
     ['gateway/fanout/frame.c', '<openssl/sha.h>', 'whose place is access'],
-    ['gateway/main.c', '<yaml.h>', 'whose place is gateway/config'],
+    ['gateway/main.c', '<yaml.h>', 'whose place is config'],
     ['gateway/fanout/encoder.c', '<zlib.h>', 'whose place is gateway/transports/static_files'],
 ];
 
@@ -74,7 +74,7 @@ const right = [
     ['gateway/sources/http_ingest.c', '"sources/source.h"'],
     ['gateway/transports/ws_transport.c', '"pipeline.h"'],
     ['gateway/main.c', '"transports/ws_transport.h"'],
-    ['gateway/config_yaml.c', '<yaml.h>'],
+    ['gateway/config/yaml_walk.c', '<yaml.h>'],
     ['gateway/access/access.c', '<openssl/sha.h>'],
     ['gateway/io/redis_link.c', '<hiredis/hiredis.h>'],
 ];

@@ -4,7 +4,7 @@
  * leaves the one before in place and reading goes on, so that one run tells everything there is to mend.
  * Nothing is logged here: main prints the report.
  */
-#include "config.h"
+#include "config/config.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -17,9 +17,9 @@
 
 #include "base/cleanup.h"
 #include "catalog/nearest_word.h"
-#include "config_entries.h"
-#include "config_mappings.h"
-#include "config_options.h"
+#include "config/entries.h"
+#include "config/mappings.h"
+#include "config/options.h"
 #include "protocol/limits.h"
 
 enum { REPORT_MAX_BYTES = 262144, FILE_MAX_BYTES = 262144 };

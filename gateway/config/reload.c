@@ -2,9 +2,9 @@
 #include <assert.h>
 #include <string.h>
 
-#include "config_entries.h"
-#include "config_mappings.h"
-#include "config_options.h"
+#include "config/entries.h"
+#include "config/mappings.h"
+#include "config/options.h"
 
 static bool same_text(const char *left, const char *right)
 {

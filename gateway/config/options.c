@@ -1,7 +1,7 @@
 /*
  * The option table: every option exists once, here. A secret is followed by the option that names its file.
  */
-#include "config_options.h"
+#include "config/options.h"
 
 #include <string.h>
 

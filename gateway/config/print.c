@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config_entries.h"
-#include "config_mappings.h"
-#include "config_options.h"
+#include "config/entries.h"
+#include "config/mappings.h"
+#include "config/options.h"
 
 enum { PRINT_MAX_BYTES = 1048576 };
 

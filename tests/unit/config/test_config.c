@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config.h"
-#include "support/allocations.h"
+#include "config/config.h"
+#include "../support/allocations.h"
 
 static char directory[64];
 static const char *no_environment[] = {NULL};

@@ -9,9 +9,9 @@
 #include <sys/un.h>
 
 #include "base/clock.h"
-#include "config_entries.h"
-#include "config_mappings.h"
-#include "config_options.h"
+#include "config/entries.h"
+#include "config/mappings.h"
+#include "config/options.h"
 
 enum { KEY_SHORT_BYTES = 16 };
 

@@ -1,5 +1,5 @@
 /**
- * How options are described, read and found wrong. Internal to config*.c.
+ * How options are described, read and found wrong. Internal to config/.
  */
 #ifndef SOPHIA_CONFIG_OPTIONS_H
 #define SOPHIA_CONFIG_OPTIONS_H
@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "config.h"
+#include "config/config.h"
 
 enum option_kind {
     OPTION_BOOL,     /* bool */
@@ -20,7 +20,7 @@ enum option_kind {
     OPTION_WORD,     /* an enum: the index of one of `words` */
     OPTION_LIST,     /* char **, NULL-terminated */
     OPTION_MAPPINGS, /* struct config_ingest's mappings */
-    OPTION_ENTRIES, /* a list of maps: a pointer to entries, and after it a size_t, how many (config_entries.h) */
+    OPTION_ENTRIES,  /* a list of maps: a pointer to entries, and after it a size_t, how many (entries.h) */
 };
 
 struct option {

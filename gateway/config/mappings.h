@@ -1,10 +1,10 @@
 /**
- * ingest.mappings: read, printed, compared, freed. Internal to config*.c.
+ * ingest.mappings: read, printed, compared, freed. Internal to config/.
  */
 #ifndef SOPHIA_CONFIG_MAPPINGS_H
 #define SOPHIA_CONFIG_MAPPINGS_H
 
-#include "config_yaml.h"
+#include "config/yaml_walk.h"
 
 /** Is it spelt like a field, "exec.revenue_mtd" or "exec.top_deals#D001"? */
 bool is_field_name(const char *text);

@@ -1,13 +1,13 @@
 /**
- * Options that are lists of maps: postgres.notifications, redis.channels, redis.streams. Internal to config*.c.
+ * Options that are lists of maps: postgres.notifications, redis.channels, redis.streams. Internal to config/.
  *
- * Each map is one struct of an array that struct config points to; a table in config_entries.c says which key is
+ * Each map is one struct of an array that struct config points to; a table in entries.c says which key is
  * which member, so that reading, printing, comparing and freeing are written once.
  */
 #ifndef SOPHIA_CONFIG_ENTRIES_H
 #define SOPHIA_CONFIG_ENTRIES_H
 
-#include "config_yaml.h"
+#include "config/yaml_walk.h"
 
 void entries_read(const struct walk *walk, const struct option *option, const yaml_node_t *node,
                   const struct origin *origin);

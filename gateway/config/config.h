@@ -1,12 +1,12 @@
 /**
  * The configuration: defaults, a YAML file, the environment, in that order.
  *
- * Every option is one row of the table in config.c; `--help`, `--print-config`, the example
+ * Every option is one row of the table in options.c; `--help`, `--print-config`, the example
  * file and docs/configuration.md come from it. Modules receive the part that is theirs, or
  * an options struct made from it, never the whole.
  */
-#ifndef SOPHIA_CONFIG_H
-#define SOPHIA_CONFIG_H
+#ifndef SOPHIA_CONFIG_CONFIG_H
+#define SOPHIA_CONFIG_CONFIG_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
  * One table of maps and their members. A wrong entry is told and stays half built; as there is a finding then,
  * the configuration is thrown away, and freeing takes NULL.
  */
-#include "config_entries.h"
+#include "config/entries.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 #include "cache/cache_class.h"
 #include "catalog/nearest_word.h"
-#include "config_mappings.h"
+#include "config/mappings.h"
 #include "protocol/limits.h"
 
 enum {

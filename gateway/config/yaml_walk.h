@@ -1,14 +1,14 @@
 /**
- * Reading the nodes of a YAML document. Internal to config*.c.
+ * Reading the nodes of a YAML document. Internal to config/.
  */
-#ifndef SOPHIA_CONFIG_YAML_H
-#define SOPHIA_CONFIG_YAML_H
+#ifndef SOPHIA_CONFIG_YAML_WALK_H
+#define SOPHIA_CONFIG_YAML_WALK_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <yaml.h>
 
-#include "config_options.h"
+#include "config/options.h"
 
 struct walk {
     struct loading *loading;

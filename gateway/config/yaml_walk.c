@@ -3,14 +3,14 @@
  * line and column. The walk is as deep as the options are (four levels at most), so an alias that contains itself
  * cannot lead it astray.
  */
-#include "config_yaml.h"
+#include "config/yaml_walk.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "catalog/nearest_word.h"
-#include "config_entries.h"
-#include "config_mappings.h"
+#include "config/entries.h"
+#include "config/mappings.h"
 
 enum { LIST_ITEMS_MAX = 64 };
 

@@ -1,5 +1,5 @@
 /* The mappings of http_ingest: source -> member of its data -> field. */
-#include "config_mappings.h"
+#include "config/mappings.h"
 
 #include <stdlib.h>
 #include <string.h>
