@@ -1,6 +1,6 @@
 /**
- * The insides of struct http_exchange, for http.c (reading, answering) and
- * admission.c (what is let through to a route). Nobody else includes it.
+ * The insides of struct http_exchange, for http.c (its life, reading), admission.c (what is let through to a
+ * route), http_answer.c (answers, streams) and http_socket.c (plain or TLS). Nobody else includes it.
  */
 #ifndef SOPHIA_IO_EXCHANGE_H
 #define SOPHIA_IO_EXCHANGE_H
@@ -8,12 +8,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
 
 #include "io/connection.h"
 #include "io/request.h"
 #include "protocol/bytes.h"
 
-enum { PATH_PARTS_MAX = 4 };
+enum {
+    PATH_PARTS_MAX = 4,
+    HELD_MAX_BYTES = 64 << 20, /* bodies and copied answers of all peers; more is refused */
+    LINGER_MS = 1000,
+};
 
 /*
  * SHAKING_HANDS (TLS) -> READING_HEAD | HANDLING (plain HTTP instead, to be refused) | DEAD
@@ -80,8 +86,29 @@ struct http_exchange {
     size_t held_bytes; /* body and copied answer, counted in listener->held_bytes */
 };
 
+/* http.c */
+
 /** The end, whatever the reason. Freed at the end of the turn; a stream's owner is told then. */
 void exchange_die(struct http_exchange *exchange);
+/** Give up the socket, for somebody else to own: sets fd, tls and address. The exchange ends with this turn. */
+void exchange_release_socket(struct http_exchange *exchange, struct ws_handshake *out_handshake);
+/** Look at the exchange again at the end of the turn. */
+void exchange_later(struct http_exchange *exchange);
+/** Count bytes that are kept for this peer until its answer is complete. */
+void exchange_hold(struct http_exchange *exchange, size_t bytes);
+/** Watch the socket for what the state and the buffers want. */
+void exchange_update_watch(struct http_exchange *exchange);
+/** Replaces the deadline before. */
+void exchange_arm(struct http_exchange *exchange, uint64_t delay_ms);
+/** All of the answer is sent: on to the next request, or to the end of the connection. */
+void exchange_finish_answer(struct http_exchange *exchange);
+
+/* http_answer.c */
+
+static inline bool exchange_has_output(const struct http_exchange *exchange)
+{
+    return exchange->out_sent < exchange->out.length || exchange->borrowed_length > 0;
+}
 /** Send what is pending. False when the connection died. */
 bool exchange_flush(struct http_exchange *exchange);
 /**
@@ -90,8 +117,19 @@ bool exchange_flush(struct http_exchange *exchange);
  */
 void exchange_refuse(struct http_exchange *exchange, enum refusal refusal, int status, const char *code,
                      const char *detail, bool must_close);
-/** Give up the socket, for somebody else to own: sets fd, tls and address. The exchange ends with this turn. */
-void exchange_release_socket(struct http_exchange *exchange, struct ws_handshake *out_handshake);
+/** 503 with Retry-After: HELD_MAX_BYTES is reached. */
+void exchange_refuse_overloaded(struct http_exchange *exchange, const char *detail);
+
+/* http_socket.c */
+
+/** As recv(): -1 with errno, 0 at the end. Sets tls_wants. */
+ssize_t exchange_read(struct http_exchange *exchange, void *to, size_t size);
+/** As sendmsg(). */
+ssize_t exchange_write(struct http_exchange *exchange, const struct msghdr *message);
+/** Nothing more will be sent. False when the connection is gone. */
+bool exchange_end_output(struct http_exchange *exchange);
+
+/* admission.c */
 
 /**
  * The head is parsed: check framing, upgrade, route and expectation.

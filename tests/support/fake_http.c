@@ -1,5 +1,5 @@
 /*
- * Stands in for io/http.c and what listener.c does for routes. One answer per
+ * Stands in for io/http*.c and what listener.c does for routes. One answer per
  * exchange is asserted, as http.h demands.
  */
 #include "fake_http.h"
