@@ -580,8 +580,8 @@ static enum result value_judge(struct submission *submission, struct candidate *
     if (is_remark(candidate->change) && is_there(submission, candidate)) {
         submission->arena.length = candidate->value_at;
         result = value_remark(submission, candidate, candidate->change->state, candidate->change->reason);
-        candidate->is_mark =
-            candidate->is_open && !candidate->change->has_version; /* of a value that may be gone by then */
+        /* Of a value that may be gone by then. */
+        candidate->is_mark = candidate->is_open && !candidate->change->has_version;
     } else {
         level_append(pipeline, candidate, &value, now.monotonic_ms, &submission->arena);
         result = value_close(submission, candidate);

@@ -59,8 +59,8 @@ static void add_member(const struct walk *walk, struct ingest_mapping *mapping, 
                     field ? "\" is not a field, such as exec.revenue_mtd" : ", such as exec.revenue_mtd");
     } else {
         struct ingest_member member = {.member = strdup(name), .field = strdup(field)};
-        members[mapping->member_count++] =
-            member; /* counted even when half built: whoever frees takes NULL */
+        /* Counted even when half built: whoever frees takes NULL. */
+        members[mapping->member_count++] = member;
         if (!member.member || !member.field) {
             loading_say_no_memory(walk->loading);
         }

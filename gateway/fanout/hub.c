@@ -409,8 +409,8 @@ static void flush_begin(struct walk *walk)
     struct topic *topic = LIST_ITEM(walk, struct topic, flush_walk);
     topic->flush_from = topic->pass_flushed; /* the pass before told its first viewers no more than this */
     topic->pass_flushed = board_position(topic->board).offset;
-    if (topic->leaving_us ==
-        0) { /* else the pass before ended in this very slice, and its frames have not left yet */
+    /* Not 0: the pass before ended in this very slice, and its frames have not left yet. */
+    if (topic->leaving_us == 0) {
         topic->leaving_us = topic->promised_us;
     }
     topic->promised_us = 0;

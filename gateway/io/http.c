@@ -474,8 +474,8 @@ static void take_input(struct http_exchange *exchange, const char *from, size_t 
         return;
     }
     if (exchange->state == READING_HEAD && exchange->in.length == 0) {
-        exchange_arm(exchange,
-                     request_timeout_ms(exchange)); /* for the whole request; not extended per byte */
+        /* For the whole request; not extended per byte. */
+        exchange_arm(exchange, request_timeout_ms(exchange));
     }
     bytes_append(&exchange->in, from, length);
     if (bytes_failed(&exchange->in)) {
@@ -493,8 +493,8 @@ static void take_eof(struct http_exchange *exchange)
         if (exchange->on_gone != NULL) {
             lose_peer(exchange);
         } else {
-            exchange->must_close =
-                true; /* perhaps only its sending half is closed: the answer still goes out */
+            /* Perhaps only its sending half is closed: the answer still goes out. */
+            exchange->must_close = true;
         }
         break;
     case WRITING:

@@ -297,8 +297,8 @@ static void append_turned_away(const struct listener *listener, const struct tur
 static void turn_away(struct listener *listener, int fd, const struct turned_away *why)
 {
     listener_refused(listener, why->refusal);
-    if (listener->options.tls !=
-        NULL) { /* the words would need a handshake, which costs what we do not have */
+    /* Over TLS the words would need a handshake, which costs what we do not have. */
+    if (listener->options.tls != NULL) {
         (void)close(fd);
         return;
     }

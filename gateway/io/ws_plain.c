@@ -9,7 +9,7 @@
  * names such as "A:", accepts h2c and takes any Content-Length, is out of reach.
  *
  * Oddities of libwebsockets that this file answers, each measured or read in its source:
- * - A write while output is pending corrupts the stream: ws_write asserts that nothing is.
+ * - A write while output is pending corrupts the stream: who writes asks ws_can_write() first.
  * - lws_write costs a tenth of a send() on top of it: frames go to the socket past it, and only what the socket
  *   does not take is given to lws_write, which keeps it and finishes it before anything of its own.
  * - lws_write of text writes into the bytes before the payload: LWS_WRITE_RAW writes nothing.

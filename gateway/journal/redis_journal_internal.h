@@ -178,8 +178,8 @@ struct redis_journal {
     char subscriber_reason[JOURNAL_REASON_BYTES];
     struct loop_timer *tick;
     uint64_t check_due_ms, fitness_due_ms;
-    struct list_node sent, again,
-        failed; /* calls: at Redis; waiting for the script; to be told that there is no reply */
+    /* Calls: at Redis; waiting for the script; to be told that there is no reply. */
+    struct list_node sent, again, failed;
     struct loop_deferred tell_failed;
     struct arguments arguments;
     struct wire_message message;

@@ -65,8 +65,7 @@ static size_t print_memory(const struct history_endpoint *endpoint, const char *
     if (!pipeline_history(endpoint->options.pipeline, kpi, wanted, out, out_step_ms)) {
         bytes_append_text(out, "[]");
     }
-    size_t brackets =
-        0; /* tokens are numbers and quoted decimals: one bracket per point, and the outer one */
+    size_t brackets = 0; /* one per point, and the outer one: tokens are numbers and quoted decimals */
     for (size_t i = 0; i < out->length; i++) {
         brackets += out->at[i] == '[' ? 1 : 0;
     }

@@ -54,8 +54,8 @@ uint64_t histogram_quantile_us(const struct histogram *histogram, double quantil
     if (histogram->count == 0) {
         return 0;
     }
-    double rank =
-        ceil((double)histogram->count * quantile - 1e-6); /* 0.404 * 20,000 is a little more than 8,080 */
+    /* 0.404 * 20,000 is a little more than 8,080. */
+    double rank = ceil((double)histogram->count * quantile - 1e-6);
     uint64_t wanted = rank > 1 ? (uint64_t)rank : 1;
     uint64_t seen = 0;
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {

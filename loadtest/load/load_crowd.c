@@ -284,8 +284,8 @@ static void on_event(struct load_crowd *crowd, struct load_viewer *viewer, uint3
     }
     read_on(crowd, viewer, SIZE_MAX);
     if (has_ended && viewer->state != LOAD_VIEWER_AWAY) {
-        read_on(crowd, viewer,
-                SIZE_MAX); /* the end stands behind what was just read, and is no event of its own */
+        /* The end stands behind what was just read, and is no event of its own. */
+        read_on(crowd, viewer, SIZE_MAX);
     }
 }
 

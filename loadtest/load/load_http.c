@@ -122,8 +122,8 @@ bool load_http_receive(struct load_http *http)
             return false;
         }
         bytes_append(&http->answer, piece, (size_t)got);
-        bytes_append_byte(&http->answer,
-                          '\0'); /* a text for strcasestr(), and at the end for whoever reads it */
+        /* A text for strcasestr(), and at the end for whoever reads it. */
+        bytes_append_byte(&http->answer, '\0');
         if (bytes_failed(&http->answer)) {
             disconnect(http);
             return false;
