@@ -392,6 +392,12 @@ bool pipeline_history(const struct pipeline *pipeline, const char *kpi, size_t m
     return history_print(pipeline->history, kpi, max_points, out);
 }
 
+size_t pipeline_history_count(const struct pipeline *pipeline, const char *kpi, uint64_t *out_step_ms)
+{
+    *out_step_ms = history_step_ms(pipeline->history, kpi);
+    return history_count(pipeline->history, kpi);
+}
+
 static void print_history(void *context, const char *board, struct bytes *out)
 {
     const struct pipeline *pipeline = context;

@@ -133,6 +133,8 @@ MUST_CHECK enum result pipeline_snapshot(struct pipeline *pipeline, const char *
 /** Recent points as history_print(). false when the KPI keeps none. */
 bool pipeline_history(const struct pipeline *pipeline, const char *kpi, size_t max_points, struct bytes *out,
                       uint64_t *out_step_ms);
+/** How many points there are now, and their step; both 0 when the KPI keeps none. */
+size_t pipeline_history_count(const struct pipeline *pipeline, const char *kpi, uint64_t *out_step_ms);
 
 /** How old each value is now; for the operations board, health and the JSON views. */
 struct kpi_age {

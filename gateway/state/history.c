@@ -156,6 +156,12 @@ bool history_print(const struct history *history, const char *kpi, size_t max_po
     return true;
 }
 
+size_t history_count(const struct history *history, const char *kpi)
+{
+    const struct kpi_history *found = find(history, kpi);
+    return found ? found->count : 0;
+}
+
 uint64_t history_step_ms(const struct history *history, const char *kpi)
 {
     const struct kpi_history *found = find(history, kpi);

@@ -42,6 +42,8 @@ enum result history_record(struct history *history, const char *kpi, int64_t as_
 
 /** Appends [[as_of, v], ...], oldest first, the newest max_points. false when the KPI keeps no points (appends nothing). */
 bool history_print(const struct history *history, const char *kpi, size_t max_points, struct bytes *out);
+/** How many points it holds now. */
+size_t history_count(const struct history *history, const char *kpi);
 /** Step of a KPI in ms, or 0 when it keeps no points. */
 uint64_t history_step_ms(const struct history *history, const char *kpi);
 

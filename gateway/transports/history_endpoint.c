@@ -57,27 +57,15 @@ static void answer_points(struct http_exchange *exchange, const char *kpi, const
     http_reply_body(exchange, 200, JSON_TYPE, &body);
 }
 
-/* What memory keeps, as an array, and how many points that is. */
-static size_t print_memory(const struct history_endpoint *endpoint, const char *kpi, size_t wanted,
-                           struct bytes *out, uint64_t *out_step_ms)
-{
-    bytes_init(out, BODY_MAX_BYTES);
-    if (!pipeline_history(endpoint->options.pipeline, kpi, wanted, out, out_step_ms)) {
-        bytes_append_text(out, "[]");
-    }
-    size_t brackets = 0; /* one per point, and the outer one: tokens are numbers and quoted decimals */
-    for (size_t i = 0; i < out->length; i++) {
-        brackets += out->at[i] == '[' ? 1 : 0;
-    }
-    return brackets > 0 ? brackets - 1 : 0;
-}
-
 static void answer_from_memory(struct history_endpoint *endpoint, struct http_exchange *exchange,
                                const char *kpi, size_t wanted, const struct cache_answer *cache)
 {
     struct bytes points;
     uint64_t step_ms = 0;
-    (void)print_memory(endpoint, kpi, wanted, &points, &step_ms); /* how many does not matter here */
+    bytes_init(&points, BODY_MAX_BYTES);
+    if (!pipeline_history(endpoint->options.pipeline, kpi, wanted, &points, &step_ms)) {
+        bytes_append_text(&points, "[]");
+    }
     answer_points(exchange, kpi, points.at, points.length, step_ms, cache);
     bytes_finish(&points);
     metric_add(endpoint->answers[0], 1);
@@ -112,12 +100,11 @@ static void on_read(void *context, const struct cache_answer *answer)
         struct history_endpoint *endpoint = request->endpoint;
         set_cache_headers(request->exchange, answer);
         if (answer->value) {
-            struct bytes memory;
             uint64_t step_ms = 0;
             size_t length = 0;
             const char *points = cache_value_bytes(answer->value, &length);
-            (void)print_memory(endpoint, request->kpi, 1, &memory, &step_ms); /* for the step */
-            bytes_finish(&memory);
+            (void)pipeline_history_count(endpoint->options.pipeline, request->kpi,
+                                         &step_ms); /* for the step */
             answer_points(request->exchange, request->kpi, points, length, step_ms, answer);
             metric_add(endpoint->answers[1], 1);
         } else {
@@ -170,14 +157,11 @@ static size_t points_wanted(const struct http_exchange *exchange, const struct k
 
 static bool memory_suffices(const struct history_endpoint *endpoint, const struct kpi *kpi, size_t wanted)
 {
-    struct bytes points;
     uint64_t step_ms = 0;
     if (!endpoint->options.reader || !kpi->history_query) {
         return true; /* it is all there is */
     }
-    size_t count = print_memory(endpoint, kpi->id, wanted, &points, &step_ms);
-    bytes_finish(&points);
-    return count >= wanted;
+    return pipeline_history_count(endpoint->options.pipeline, kpi->id, &step_ms) >= wanted;
 }
 
 static void on_history(void *context, struct http_exchange *exchange)

@@ -99,6 +99,7 @@ static void test_redefinition_keeps_the_newest_points_unless_the_step_changes(vo
     assert_int_equal(history_define(history, "k.value", 3, 100), RESULT_OK);
     assert_int_equal(record(history, 500, "5"), RESULT_OK);
     assert_points(history, "k.value", 9, "[[300,3],[400,4],[500,5]]");
+    assert_int_equal(history_count(history, "k.value"), 3);
     assert_int_equal(history_step_ms(history, "k.value"), 100);
     assert_int_equal(history_define(history, "k.value", 3, 200), RESULT_OK);
     assert_points(history, "k.value", 9, "[]");
@@ -112,6 +113,7 @@ static void test_unknown_kpis_and_long_texts_are_refused(void **state)
     struct history *history = history_of(HISTORY_POINTS_MAX, 1);
     assert_int_equal(history_record(history, "k.other", 1, "1", 1), RESULT_UNKNOWN_FIELD);
     assert_int_equal(history_step_ms(history, "k.other"), 0);
+    assert_int_equal(history_count(history, "k.other"), 0);
     struct bytes text;
     bytes_init(&text, 100);
     assert_false(history_print(history, "k.other", 9, &text));
