@@ -144,9 +144,7 @@ static void on_rewrite_done(void *context, struct journal_item *items, size_t co
     struct rewrite *rewrite = context;
     for (size_t i = 0; i < count; i++) {
         /* Filled with what is known there already: another process was first. */
-        bool is_done = items[i].outcome == RESULT_OK || items[i].outcome == RESULT_UNCHANGED ||
-                       items[i].outcome == RESULT_OLDER;
-        rewrite->has_failed = rewrite->has_failed || !is_done;
+        rewrite->has_failed = rewrite->has_failed || !result_is_settled(items[i].outcome);
         free((char *)(uintptr_t)items[i].field);
     }
     if (rewrite->has_failed) {

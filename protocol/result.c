@@ -38,3 +38,8 @@ const char *result_name(enum result result)
     }
     return names[result];
 }
+
+bool result_is_settled(enum result outcome)
+{
+    return outcome == RESULT_OK || outcome == RESULT_UNCHANGED || outcome == RESULT_OLDER;
+}

@@ -7,6 +7,8 @@
 #ifndef SOPHIA_PROTOCOL_RESULT_H
 #define SOPHIA_PROTOCOL_RESULT_H
 
+#include <stdbool.h>
+
 #define MUST_CHECK __attribute__((warn_unused_result))
 
 enum result {
@@ -44,5 +46,8 @@ enum result {
 
 /** Stable lower_snake_case name, never NULL. */
 const char *result_name(enum result result);
+
+/** The journal holds the change, or something that makes it superfluous: nothing is left to do about it. */
+bool result_is_settled(enum result outcome);
 
 #endif

@@ -292,11 +292,6 @@ bool http_peer_is_loopback(const struct http_exchange *exchange)
            address_is_loopback(&address);
 }
 
-bool http_is_head(const struct http_exchange *exchange)
-{
-    return exchange->is_head;
-}
-
 /* Reading. */
 
 static void consume(struct http_exchange *exchange, size_t length)

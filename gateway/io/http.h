@@ -46,7 +46,6 @@ const char *http_header(const struct http_exchange *exchange, const char *name);
 const char *http_body(const struct http_exchange *exchange, size_t *out_length);
 const char *http_peer_address(const struct http_exchange *exchange);
 bool http_peer_is_loopback(const struct http_exchange *exchange);
-bool http_is_head(const struct http_exchange *exchange);
 
 /** Extra answer headers, before http_answer/http_stream_start. Copied. At most 16. */
 void http_set_header(struct http_exchange *exchange, const char *name, const char *value);

@@ -106,8 +106,7 @@ static void on_submitted(void *context, struct submission_item *items, size_t co
     for (size_t i = 0; n && i < count; i++) {
         enum result outcome = items[i].outcome;
         is_other = is_other || outcome == RESULT_OTHER_LINEAGE;
-        if (outcome != RESULT_OK && outcome != RESULT_UNCHANGED && outcome != RESULT_OLDER &&
-            outcome != RESULT_OTHER_LINEAGE && outcome != RESULT_UNAVAILABLE) {
+        if (!result_is_settled(outcome) && outcome != RESULT_OTHER_LINEAGE && outcome != RESULT_UNAVAILABLE) {
             note(n, HEARD_REFUSED, items[i].change.field,
                  *items[i].detail ? items[i].detail : result_name(outcome));
         }

@@ -191,11 +191,6 @@ static void reading_orphan(struct rollup *rollup)
     }
 }
 
-static bool is_settled(enum result outcome)
-{
-    return outcome == RESULT_OK || outcome == RESULT_UNCHANGED || outcome == RESULT_OLDER;
-}
-
 /** What became of a reading that could be read: the first refusal is the roll-up's problem. */
 static void outcomes_judge(struct rollup *rollup, struct rollup_items *items)
 {
@@ -206,7 +201,7 @@ static void outcomes_judge(struct rollup *rollup, struct rollup_items *items)
         const struct submission_item *item = &items->items[i];
         is_other_lineage |= item->outcome == RESULT_OTHER_LINEAGE;
         is_unavailable |= item->outcome == RESULT_UNAVAILABLE || item->outcome == RESULT_NO_MEMORY;
-        if (is_settled(item->outcome) || item->outcome == RESULT_OTHER_LINEAGE ||
+        if (result_is_settled(item->outcome) || item->outcome == RESULT_OTHER_LINEAGE ||
             item->outcome == RESULT_UNAVAILABLE) {
             continue;
         }

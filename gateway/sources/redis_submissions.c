@@ -85,11 +85,6 @@ static void count_leftover(struct redis_submissions *submissions, const char *pl
     }
 }
 
-static bool is_news(enum result outcome)
-{
-    return outcome == RESULT_OK || outcome == RESULT_UNCHANGED || outcome == RESULT_OLDER;
-}
-
 static bool is_worth_sending_again(enum result outcome)
 {
     return outcome == RESULT_UNAVAILABLE || outcome == RESULT_NO_MEMORY;
@@ -105,7 +100,7 @@ static enum result judge(struct redis_submissions *submissions, const char *plac
         metric_add(submissions->results[outcome], 1);
         if (is_worth_sending_again(outcome)) {
             whole = outcome;
-        } else if (!is_news(outcome)) {
+        } else if (!result_is_settled(outcome)) {
             tell(submissions, place, items[i].change.field, result_name(outcome), items[i].detail);
         }
     }

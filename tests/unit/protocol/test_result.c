@@ -29,11 +29,21 @@ static void test_a_value_outside_the_enum_still_has_a_name(void **state)
     assert_string_equal(result_name((enum result) - 1), "unknown_result");
 }
 
+static void test_what_is_held_or_superfluous_is_settled(void **state)
+{
+    (void)state;
+    for (int i = 0; i < RESULT_COUNT; i++) {
+        bool is_settled = i == RESULT_OK || i == RESULT_UNCHANGED || i == RESULT_OLDER;
+        assert_int_equal(result_is_settled((enum result)i), is_settled);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_result_has_its_own_name),
         cmocka_unit_test(test_a_value_outside_the_enum_still_has_a_name),
+        cmocka_unit_test(test_what_is_held_or_superfluous_is_settled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
