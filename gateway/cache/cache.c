@@ -113,8 +113,9 @@ static void on_timer(void *context)
 
 /* ---- answering ---- */
 
-struct cache_answer cache_answer_of(const struct cache *cache, const struct l1_entry *entry,
-                                    enum cache_status status, enum result result)
+/* value NULL: CACHE_NOTHING. */
+static struct cache_answer answer_of(const struct cache *cache, const struct l1_entry *entry,
+                                     enum cache_status status, enum result result)
 {
     return (struct cache_answer){
         .status = entry->value ? status : CACHE_NOTHING,
@@ -130,10 +131,10 @@ struct cache_answer cache_answer_without_load(struct cache *cache, const char *k
     struct l1_entry *entry = l1_find(&cache->l1, key);
     enum l1_state state = entry ? l1_judge(&cache->l1, entry, cache_now_ms(cache)) : L1_OVER;
     if (state == L1_FRESH) { /* pushed while the load was under way */
-        return cache_answer_of(cache, entry, CACHE_FRESH, RESULT_OK);
+        return answer_of(cache, entry, CACHE_FRESH, RESULT_OK);
     }
     if (state != L1_OVER) {
-        return cache_answer_of(cache, entry, CACHE_STALE_ERROR, why);
+        return answer_of(cache, entry, CACHE_STALE_ERROR, why);
     }
     return (struct cache_answer){.status = CACHE_FAILED, .result = why, .tier = ""};
 }
@@ -191,7 +192,7 @@ static bool answer_from_l1(struct cache *cache, struct l1_entry *entry, cache_an
     const struct cache_class *class = &cache->options.classes[entry->class];
     enum cache_status status = state == L1_FRESH ? CACHE_FRESH : has_failed ? CACHE_STALE_ERROR : CACHE_STALE;
     enum result result = status == CACHE_STALE_ERROR ? RESULT_UNAVAILABLE : RESULT_OK;
-    struct cache_answer given = cache_answer_of(cache, entry, status, result);
+    struct cache_answer given = answer_of(cache, entry, status, result);
     size_t class_index = entry->class;
     bool is_early = state == L1_FRESH && entry->value &&
                     class->early_factor > 0 && /* spares the random word */
@@ -250,6 +251,19 @@ enum result cache_put(struct cache *cache, const char *key, struct cache_value *
     return result;
 }
 
+bool cache_drop(struct cache *cache, const char *key)
+{
+    struct l1_entry *entry = l1_find(&cache->l1, key);
+    struct flight *flight = flights_find(&cache->flights, key);
+    if (entry) {
+        l1_remove(&cache->l1, entry, L1_CLEARED);
+    }
+    if (flight) {
+        flights_detach(&cache->flights, flight);
+    }
+    return entry != NULL;
+}
+
 enum result cache_forget(struct cache *cache, const char *key, bool *out_was_held)
 {
     size_t class = 0;
@@ -257,20 +271,31 @@ enum result cache_forget(struct cache *cache, const char *key, bool *out_was_hel
     if (result != RESULT_OK) {
         return result;
     }
-    struct l1_entry *entry = l1_find(&cache->l1, key);
-    struct flight *flight = flights_find(&cache->flights, key);
-    *out_was_held = entry != NULL;
-    if (entry) {
-        l1_remove(&cache->l1, entry, L1_CLEARED);
-    }
-    if (flight) {
-        flights_detach(&cache->flights, flight);
-    }
+    *out_was_held = cache_drop(cache, key);
     if (cache_uses_l2(cache, class)) {
         l2_remove(cache->l2, key);
     }
     cache_links_tell(cache, 'k', key);
     return RESULT_OK;
+}
+
+/* "class:", as its keys begin. */
+struct beginning {
+    char text[CACHE_CLASS_NAME_MAX_BYTES + 2];
+};
+
+static struct beginning beginning_of(const struct cache *cache, size_t class)
+{
+    struct beginning beginning;
+    (void)snprintf(beginning.text, sizeof beginning.text,
+                   "%s:", cache->options.classes[class].name); /* fits: asserted */
+    return beginning;
+}
+
+size_t cache_drop_class(struct cache *cache, size_t class)
+{
+    flights_detach_all(&cache->flights, beginning_of(cache, class).text);
+    return l1_clear_class(&cache->l1, class);
 }
 
 enum result cache_clear_class(struct cache *cache, const char *class_name, size_t *out_count)
@@ -279,13 +304,9 @@ enum result cache_clear_class(struct cache *cache, const char *class_name, size_
     if (class == cache->options.class_count) {
         return RESULT_UNKNOWN_FIELD;
     }
-    char beginning[CACHE_CLASS_NAME_MAX_BYTES + 2];
-    (void)snprintf(beginning, sizeof beginning,
-                   "%s:", cache->options.classes[class].name); /* fits: asserted */
-    *out_count = l1_clear_class(&cache->l1, class);
-    flights_detach_all(&cache->flights, beginning);
+    *out_count = cache_drop_class(cache, class);
     if (cache_uses_l2(cache, class)) {
-        l2_remove_all(cache->l2, beginning);
+        l2_remove_all(cache->l2, beginning_of(cache, class).text);
     }
     cache_links_tell(cache, 'c', class_name);
     return RESULT_OK;

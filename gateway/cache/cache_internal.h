@@ -47,11 +47,12 @@ uint64_t cache_now_ms(const struct cache *cache);
 /** Something is due at due_ms. */
 void cache_wake_at(struct cache *cache, uint64_t due_ms);
 bool cache_uses_l2(const struct cache *cache, size_t class);
-/** What an entry may be answered with; value NULL: CACHE_NOTHING. */
-struct cache_answer cache_answer_of(const struct cache *cache, const struct l1_entry *entry,
-                                    enum cache_status status, enum result result);
 /** For a key that cannot be loaded now: what is held, if it may be served; otherwise FAILED. */
 struct cache_answer cache_answer_without_load(struct cache *cache, const char *key, enum result why);
+/** Out of L1, and who comes now does not wait for a load under way. Was it held? */
+bool cache_drop(struct cache *cache, const char *key);
+/** The same for all keys of a class. How many were held. */
+size_t cache_drop_class(struct cache *cache, size_t class);
 
 /* ---- cache_load.c ---- */
 

@@ -130,29 +130,6 @@ static void on_invalidation(struct cache *cache, const char *name, size_t length
     }
 }
 
-static void forget_key(struct cache *cache, const char *key)
-{
-    struct l1_entry *entry = l1_find(&cache->l1, key);
-    struct flight *flight = flights_find(&cache->flights, key);
-    if (entry) {
-        l1_remove(&cache->l1, entry, L1_CLEARED);
-    }
-    if (flight) {
-        flights_detach(&cache->flights, flight);
-    }
-}
-
-static void forget_class(struct cache *cache, const char *name)
-{
-    size_t class = cache_class_find(cache->options.classes, cache->options.class_count, name);
-    if (class < cache->options.class_count) {
-        char beginning[CACHE_CLASS_NAME_MAX_BYTES + 2];
-        (void)snprintf(beginning, sizeof beginning, "%s:", cache->options.classes[class].name);
-        (void)l1_clear_class(&cache->l1, class); /* how many is the other process's to tell */
-        flights_detach_all(&cache->flights, beginning);
-    }
-}
-
 /* "<token of the process><k or c><key or class>" */
 static void on_cleared(struct cache *cache, const char *payload, size_t length)
 {
@@ -163,10 +140,14 @@ static void on_cleared(struct cache *cache, const char *payload, size_t length)
     }
     memcpy(text, payload, length);
     text[length] = '\0';
+    const char *name = text + TOKEN_LENGTH + 1;
     if (text[TOKEN_LENGTH] == 'k') {
-        forget_key(cache, text + TOKEN_LENGTH + 1);
+        (void)cache_drop(cache, name); /* what was held is the other process's to tell */
     } else if (text[TOKEN_LENGTH] == 'c') {
-        forget_class(cache, text + TOKEN_LENGTH + 1);
+        size_t class = cache_class_find(cache->options.classes, cache->options.class_count, name);
+        if (class < cache->options.class_count) {
+            (void)cache_drop_class(cache, class); /* likewise */
+        }
     }
 }
 

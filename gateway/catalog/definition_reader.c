@@ -97,6 +97,11 @@ static void offer_all(struct nearest_word *choice, const char *const *words)
     }
 }
 
+/* The nearest of the words to a misspelt one, as " (did you mean \"x\"?)", or "". */
+struct hint {
+    char text[128];
+};
+
 static struct hint hint_of(const struct nearest_word *choice)
 {
     struct hint hint = {.text = ""};
@@ -106,7 +111,7 @@ static struct hint hint_of(const struct nearest_word *choice)
     return hint;
 }
 
-struct hint hint_among(const char *word, const char *const *words)
+static struct hint hint_among(const char *word, const char *const *words)
 {
     struct nearest_word choice = {.word = word};
     offer_all(&choice, words);

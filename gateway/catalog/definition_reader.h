@@ -81,12 +81,6 @@ char *place_copy_text(const struct place *place, const json_t *object, const cha
 /** A statement to free(), its lines joined, or NULL when absent or not well formed (a finding). */
 char *place_copy_query(const struct place *place, const json_t *object, const char *member);
 
-/** The nearest of the words to a misspelt one, as " (did you mean \"x\"?)", or "". */
-struct hint {
-    char text[128];
-};
-struct hint hint_among(const char *word, const char *const *words);
-
 /** Is it a lower-case word of [a-z0-9_], starting with a letter, at most 64 bytes? */
 bool is_member_key(const char *text);
 bool is_kpi_id(const char *text);

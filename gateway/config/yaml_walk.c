@@ -33,7 +33,7 @@ bool node_is_cut(const yaml_node_t *node)
     return text && strlen(text) != node->data.scalar.length;
 }
 
-bool node_is_null(const yaml_node_t *node)
+static bool node_is_null(const yaml_node_t *node)
 {
     const char *text = node_text(node);
     return text && node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&

@@ -24,7 +24,6 @@ struct origin node_origin(const yaml_node_t *node);
 /** The text of a scalar; NULL for other nodes. Text with a NUL inside is cut there; node_is_cut() tells. */
 const char *node_text(const yaml_node_t *node);
 bool node_is_cut(const yaml_node_t *node);
-bool node_is_null(const yaml_node_t *node);
 /** "a map", "a list", "a single value" */
 const char *node_kind(const yaml_node_t *node);
 struct pairs node_pairs(const yaml_node_t *node);
