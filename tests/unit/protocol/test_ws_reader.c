@@ -116,20 +116,18 @@ static void read_in_pieces(size_t piece)
 }
 
 static const size_t pieces[] = {1, 2, 3, 5, 7, 13, 127, INPUT_MAX};
-#define EACH_PIECE(i) (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++)
+#define EACH_PIECE(i) for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++)
 
 static void expect_fault(enum ws_fault fault)
 {
-    for
-        EACH_PIECE(i)
-        {
-            read_in_pieces(pieces[i]);
-            if (heard.counts[WS_EVENT_FAULT] != 1 || heard.last.fault != fault) {
-                fail_msg("expected \"%s\" once, got %u faults, the last \"%s\"", ws_fault_name(fault),
-                         heard.counts[WS_EVENT_FAULT], ws_fault_name(heard.last.fault));
-            }
-            assert_int_equal(ws_fault_code(fault), fault == WS_FAULT_TOO_BIG ? 1009 : 1002);
+    EACH_PIECE(i) {
+        read_in_pieces(pieces[i]);
+        if (heard.counts[WS_EVENT_FAULT] != 1 || heard.last.fault != fault) {
+            fail_msg("expected \"%s\" once, got %u faults, the last \"%s\"", ws_fault_name(fault),
+                     heard.counts[WS_EVENT_FAULT], ws_fault_name(heard.last.fault));
         }
+        assert_int_equal(ws_fault_code(fault), fault == WS_FAULT_TOO_BIG ? 1009 : 1002);
+    }
     input.length = 0;
 }
 
@@ -152,18 +150,16 @@ static void test_messages_of_every_length_arrive_whole(void **state)
         input.length = 0;
         add_frame(FIN | 1, payload, lengths[l]);
         add_text(FIN | 1, "next");
-        for
-            EACH_PIECE(i)
-            {
-                read_in_pieces(pieces[i]);
-                assert_int_equal(heard.messages, 2);
-                assert_int_equal(heard.frames, 2);
-                assert_int_equal(heard.counts[WS_EVENT_FAULT], 0);
-                assert_int_equal(heard.data_length, lengths[l] + 4);
-                assert_memory_equal(heard.data, payload, lengths[l]);
-                assert_memory_equal(heard.data + lengths[l], "next", 4);
-                assert_false(heard.last.is_binary);
-            }
+        EACH_PIECE(i) {
+            read_in_pieces(pieces[i]);
+            assert_int_equal(heard.messages, 2);
+            assert_int_equal(heard.frames, 2);
+            assert_int_equal(heard.counts[WS_EVENT_FAULT], 0);
+            assert_int_equal(heard.data_length, lengths[l] + 4);
+            assert_memory_equal(heard.data, payload, lengths[l]);
+            assert_memory_equal(heard.data + lengths[l], "next", 4);
+            assert_false(heard.last.is_binary);
+        }
     }
 }
 
@@ -175,18 +171,16 @@ static void test_fragments_go_on_around_control_frames(void **state)
     add_text(0, "two ");
     add_text(FIN | 10, "");
     add_text(FIN | 0, "three");
-    for
-        EACH_PIECE(i)
-        {
-            read_in_pieces(pieces[i]);
-            assert_int_equal(heard.messages, 1);
-            assert_int_equal(heard.frames, 3);
-            assert_int_equal(heard.counts[WS_EVENT_PING], 1);
-            assert_int_equal(heard.counts[WS_EVENT_PONG], 1);
-            assert_int_equal(heard.data_length, 13);
-            assert_memory_equal(heard.data, "one two three", 13);
-            assert_true(heard.last.is_binary); /* a continuation is what its message is */
-        }
+    EACH_PIECE(i) {
+        read_in_pieces(pieces[i]);
+        assert_int_equal(heard.messages, 1);
+        assert_int_equal(heard.frames, 3);
+        assert_int_equal(heard.counts[WS_EVENT_PING], 1);
+        assert_int_equal(heard.counts[WS_EVENT_PONG], 1);
+        assert_int_equal(heard.data_length, 13);
+        assert_memory_equal(heard.data, "one two three", 13);
+        assert_true(heard.last.is_binary); /* a continuation is what its message is */
+    }
     input.length = 0;
     add_text(FIN | 9, "are you there");
     read_in_pieces(4);
@@ -213,15 +207,13 @@ static void test_control_frames_of_the_longest_kind_are_whole(void **state)
     memset(payload, 'p', sizeof payload);
     add_frame(FIN | 9, payload, sizeof payload);
     add_frame(FIN | 10, payload, sizeof payload);
-    for
-        EACH_PIECE(i)
-        {
-            read_in_pieces(pieces[i]);
-            assert_int_equal(heard.counts[WS_EVENT_PING], 1);
-            assert_int_equal(heard.counts[WS_EVENT_PONG], 1);
-            assert_int_equal(heard.control_length, sizeof payload);
-            assert_memory_equal(heard.control, payload, sizeof payload);
-        }
+    EACH_PIECE(i) {
+        read_in_pieces(pieces[i]);
+        assert_int_equal(heard.counts[WS_EVENT_PING], 1);
+        assert_int_equal(heard.counts[WS_EVENT_PONG], 1);
+        assert_int_equal(heard.control_length, sizeof payload);
+        assert_memory_equal(heard.control, payload, sizeof payload);
+    }
 }
 
 static void test_close_says_code_and_reason_and_ends_the_reading(void **state)
@@ -230,19 +222,17 @@ static void test_close_says_code_and_reason_and_ends_the_reading(void **state)
     add_text(FIN | 8, "\x0f\xa0gr\xc3\xbc\xc3\x9f"
                       "e"); /* 4000, and a reason that is not ASCII */
     add_text(FIN | 1, "too late");
-    for
-        EACH_PIECE(i)
-        {
-            read_in_pieces(pieces[i]);
-            assert_int_equal(heard.counts[WS_EVENT_CLOSE], 1);
-            assert_int_equal(heard.last.code, 4000);
-            assert_int_equal(heard.control_length, 7);
-            assert_memory_equal(heard.control,
-                                "gr\xc3\xbc\xc3\x9f"
-                                "e",
-                                7);
-            assert_int_equal(heard.counts[WS_EVENT_DATA], 0);
-        }
+    EACH_PIECE(i) {
+        read_in_pieces(pieces[i]);
+        assert_int_equal(heard.counts[WS_EVENT_CLOSE], 1);
+        assert_int_equal(heard.last.code, 4000);
+        assert_int_equal(heard.control_length, 7);
+        assert_memory_equal(heard.control,
+                            "gr\xc3\xbc\xc3\x9f"
+                            "e",
+                            7);
+        assert_int_equal(heard.counts[WS_EVENT_DATA], 0);
+    }
     input.length = 0;
     add_frame(FIN | 8, "", 0);
     read_in_pieces(1);
@@ -367,14 +357,12 @@ static void test_nothing_is_read_after_a_fault(void **state)
     add_bytes("\x81\x02hi", 4);
     add_text(FIN | 1, "good");
     add_text(FIN | 8, "\x03\xe8");
-    for
-        EACH_PIECE(i)
-        {
-            read_in_pieces(pieces[i]);
-            assert_int_equal(heard.messages, 1);
-            assert_int_equal(heard.counts[WS_EVENT_FAULT], 1);
-            assert_int_equal(heard.counts[WS_EVENT_CLOSE], 0);
-        }
+    EACH_PIECE(i) {
+        read_in_pieces(pieces[i]);
+        assert_int_equal(heard.messages, 1);
+        assert_int_equal(heard.counts[WS_EVENT_FAULT], 1);
+        assert_int_equal(heard.counts[WS_EVENT_CLOSE], 0);
+    }
 }
 
 int main(void)
