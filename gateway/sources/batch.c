@@ -13,16 +13,21 @@ struct batch *batch_create(void)
     return calloc(1, sizeof(struct batch));
 }
 
-void batch_destroy(struct batch *batch)
+void batch_finish(struct batch *batch)
 {
-    if (!batch) {
-        return;
-    }
     for (size_t i = 0; i < batch->count; i++) {
         change_finish(&batch->items[i].change);
     }
     free(batch->items);
-    free(batch);
+    *batch = (struct batch){0};
+}
+
+void batch_destroy(struct batch *batch)
+{
+    if (batch) {
+        batch_finish(batch);
+        free(batch);
+    }
 }
 
 static bool batch_grow(struct batch *batch)
@@ -38,15 +43,24 @@ static bool batch_grow(struct batch *batch)
     return true;
 }
 
-struct change *batch_add(struct batch *batch, const char *field, int64_t as_of_ms)
+struct submission_item *batch_add_item(struct batch *batch)
 {
     if (batch->count == batch->capacity && !batch_grow(batch)) {
         return NULL;
     }
     struct submission_item *item = &batch->items[batch->count++];
+    memset(item, 0, sizeof *item);
+    return item;
+}
+
+struct change *batch_add(struct batch *batch, const char *field, int64_t as_of_ms)
+{
+    struct submission_item *item = batch_add_item(batch);
+    if (!item) {
+        return NULL;
+    }
     size_t length = strlen(field);
     assert(length < sizeof item->change.field);
-    memset(item, 0, sizeof *item);
     memcpy(item->change.field, field, length + 1);
     item->change.has_as_of = true;
     item->change.as_of_ms = as_of_ms;

@@ -1,7 +1,7 @@
 /**
  * Changes gathered for one submission by a source that makes them itself.
  *
- * A batch is filled, submitted, and frees itself when the pipeline is done with it.
+ * A batch is filled, submitted, and freed when the pipeline is done with it.
  */
 #ifndef SOPHIA_SOURCES_BATCH_H
 #define SOPHIA_SOURCES_BATCH_H
@@ -21,7 +21,11 @@ struct batch {
 
 struct batch *batch_create(void);
 void batch_destroy(struct batch *batch);
+/** For one inside another struct, which is zeroed to begin with. */
+void batch_finish(struct batch *batch);
 
+/** A zeroed item, or NULL when memory ran out. Valid until the next call. */
+struct submission_item *batch_add_item(struct batch *batch);
 /** A zeroed change for this field, or NULL when memory ran out. Valid until the next call. */
 struct change *batch_add(struct batch *batch, const char *field, int64_t as_of_ms);
 /** The same with its value. Owns: takes the reference, NULL included (memory ran out: nothing is added). */

@@ -13,32 +13,6 @@
 
 enum { COLUMNS_MAX = 128 };
 
-void rollup_items_finish(struct rollup_items *items)
-{
-    for (size_t i = 0; i < items->count; i++) {
-        change_finish(&items->items[i].change);
-    }
-    free(items->items);
-    *items = (struct rollup_items){0};
-}
-
-/** A zeroed item, valid until the next call, or NULL. */
-static struct submission_item *item_add(struct rollup_items *items)
-{
-    if (items->count == items->capacity) {
-        size_t capacity = items->capacity ? items->capacity * 2 : 16;
-        struct submission_item *grown = realloc(items->items, capacity * sizeof *grown);
-        if (!grown) {
-            return NULL;
-        }
-        items->items = grown;
-        items->capacity = capacity;
-    }
-    struct submission_item *item = &items->items[items->count++];
-    memset(item, 0, sizeof *item);
-    return item;
-}
-
 /* ---- the statement ---- */
 
 char *rollup_statement(const char *query)
@@ -139,7 +113,7 @@ static bool is_shown(const struct share *share, const char *field)
 static bool mark_add(struct rollup_items *items, const char *field, size_t length, enum value_state state,
                      const char *reason)
 {
-    struct submission_item *item = item_add(items);
+    struct submission_item *item = batch_add_item(&items->batch);
     if (!item || length >= sizeof item->change.field) {
         return false;
     }
@@ -182,7 +156,7 @@ static enum result row_read(struct share *share, size_t row)
         enum result kept = map_put(&share->fields, change.field, strlen(change.field), share);
         return kept == RESULT_OK ? row_refused(share, change.field, detail) : kept;
     }
-    struct submission_item *item = item_add(share->out);
+    struct submission_item *item = batch_add_item(&share->out->batch);
     if (!item || map_put(&share->fields, change.field, strlen(change.field), share) != RESULT_OK) {
         change_finish(&change);
         return RESULT_NO_MEMORY;
@@ -194,7 +168,7 @@ static enum result row_read(struct share *share, size_t row)
 
 static enum result nothing_read(struct share *share)
 {
-    struct submission_item *item = item_add(share->out);
+    struct submission_item *item = batch_add_item(&share->out->batch);
     if (!item) {
         return RESULT_NO_MEMORY;
     }
@@ -239,7 +213,7 @@ static void sweep_visit(void *context, const char *field, size_t length)
     if (sweep->failed || map_get(&sweep->share->fields, field, length)) {
         return;
     }
-    struct submission_item *item = item_add(sweep->share->out);
+    struct submission_item *item = batch_add_item(&sweep->share->out->batch);
     if (!item || length >= sizeof item->change.field) {
         sweep->failed = true;
         return;
@@ -252,11 +226,11 @@ static void sweep_visit(void *context, const char *field, size_t length)
 /** The rows' items are moved behind the deletions. */
 static enum result gone_read(struct share *share, size_t first)
 {
-    size_t rows = share->out->count - first;
+    size_t rows = share->out->batch.count - first;
     struct sweep sweep = {.share = share};
     (void)pipeline_each_field(share->pipeline, share->kpi->id, sweep_visit,
                               &sweep); /* not shown: nothing to delete */
-    size_t gone = share->out->count - first - rows;
+    size_t gone = share->out->batch.count - first - rows;
     if (sweep.failed || gone == 0 || rows == 0) {
         return sweep.failed ? RESULT_NO_MEMORY : RESULT_OK;
     }
@@ -264,7 +238,7 @@ static enum result gone_read(struct share *share, size_t first)
     if (!aside) {
         return RESULT_NO_MEMORY;
     }
-    struct submission_item *items = &share->out->items[first];
+    struct submission_item *items = &share->out->batch.items[first];
     memcpy(aside, items + rows, gone * sizeof *aside);
     memmove(items + gone, items, rows * sizeof *items);
     memcpy(items, aside, gone * sizeof *aside);
@@ -274,7 +248,7 @@ static enum result gone_read(struct share *share, size_t first)
 
 static enum result share_read(struct share *share)
 {
-    size_t first = share->out->count;
+    size_t first = share->out->batch.count;
     map_init(&share->fields, TABLE_ROWS_MAX);
     enum result result = rows_read(share);
     if (result == RESULT_OK && share->rows == 0 && !kpi_has_rows(share->kpi)) {
@@ -324,7 +298,7 @@ enum result rollup_items_read(const struct pg_result *result, const struct kpi *
         }
         outcome = share_read(&share);
         if (outcome != RESULT_OK) {
-            rollup_items_finish(out_items);
+            batch_finish(&out_items->batch);
             return outcome;
         }
     }
@@ -361,7 +335,7 @@ enum result rollup_items_mark(const struct kpi *const *kpis, size_t kpi_count,
         }
     }
     if (marking.failed) {
-        rollup_items_finish(out_items);
+        batch_finish(&out_items->batch);
         return RESULT_NO_MEMORY;
     }
     return RESULT_OK;

@@ -11,16 +11,14 @@
 #include "catalog/catalog.h"
 #include "io/pg_link.h"
 #include "pipeline.h"
+#include "sources/batch.h"
 
-/** Grows; freed with rollup_items_finish(). */
 struct rollup_items {
-    struct submission_item *items;
-    size_t count, capacity;
+    struct batch batch;                 /* owned */
     size_t rows;                        /* of the answer */
     size_t refused;                     /* rows that could not be read */
     char problem[REASON_MAX_BYTES + 1]; /* the first of them, with its KPI; "" when there is none */
 };
-void rollup_items_finish(struct rollup_items *items);
 
 /**
  * The statement that is asked: the query's rows in order, each with sophia_snapshot and sophia_row; one row of nulls beside

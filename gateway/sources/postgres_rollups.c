@@ -162,7 +162,7 @@ static void problem_set(struct rollup *rollup, const char *problem)
 
 static void reading_destroy(struct reading *reading)
 {
-    rollup_items_finish(&reading->items);
+    batch_finish(&reading->items.batch);
     free(reading->statement);
     free(reading);
 }
@@ -197,8 +197,8 @@ static void outcomes_judge(struct rollup *rollup, struct rollup_items *items)
     struct postgres_rollups *rollups = rollup->owner;
     bool is_other_lineage = false;
     bool is_unavailable = false;
-    for (size_t i = 0; i < items->count; i++) {
-        const struct submission_item *item = &items->items[i];
+    for (size_t i = 0; i < items->batch.count; i++) {
+        const struct submission_item *item = &items->batch.items[i];
         is_other_lineage |= item->outcome == RESULT_OTHER_LINEAGE;
         is_unavailable |= item->outcome == RESULT_UNAVAILABLE || item->outcome == RESULT_NO_MEMORY;
         if (result_is_settled(item->outcome) || item->outcome == RESULT_OTHER_LINEAGE ||
@@ -234,12 +234,12 @@ static void on_submitted(void *context, struct submission_item *items, size_t co
 static void reading_submit(struct reading *reading)
 {
     struct postgres_rollups *rollups = reading->rollup->owner;
-    if (reading->items.count == 0) {
+    if (reading->items.batch.count == 0) {
         on_submitted(reading, NULL, 0);
         return;
     }
-    pipeline_submit_from(rollups->options.pipeline, rollups->lineage, reading->items.items,
-                         reading->items.count, on_submitted, reading);
+    pipeline_submit_from(rollups->options.pipeline, rollups->lineage, reading->items.batch.items,
+                         reading->items.batch.count, on_submitted, reading);
 }
 
 /* ---- failures ---- */
