@@ -55,12 +55,6 @@ enum { MESSAGE_BURST = 2 * VIEWER_MESSAGES_PER_SECOND };
 
 /* ---- what the hub uses ---- */
 
-static bool ops_can_write(void *context)
-{
-    const struct ws_viewer *viewer = context;
-    return ws_can_write(viewer->ws);
-}
-
 void ws_transport_hold(struct ws_transport *transport)
 {
     if (transport) {
@@ -81,16 +75,24 @@ void ws_transport_release(struct ws_transport *transport)
     }
 }
 
+/* Makes room for what is written next. Here and not then: this viewer may be unable to take more once what is held has left. */
+static bool ops_can_write(void *context)
+{
+    const struct ws_viewer *viewer = context;
+    if (viewer->transport->kept_count == FRAMES_KEPT_MAX) {
+        ws_transport_release(viewer->transport);
+        ws_transport_hold(viewer->transport);
+    }
+    return ws_can_write(viewer->ws);
+}
+
 /* The hub may drop its frame before the release. The same frame for many viewers in a row is kept once. */
 static void keep(struct ws_transport *transport, struct frame *frame)
 {
     if (transport->kept_count > 0 && transport->kept[transport->kept_count - 1] == frame) {
         return;
     }
-    if (transport->kept_count == FRAMES_KEPT_MAX) {
-        ws_transport_release(transport);
-        ws_transport_hold(transport);
-    }
+    assert(transport->kept_count < FRAMES_KEPT_MAX); /* ops_can_write() was asked */
     transport->kept[transport->kept_count++] = frame_ref(frame);
 }
 
