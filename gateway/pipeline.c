@@ -237,8 +237,8 @@ static void history_learn(struct pipeline *pipeline, const struct overlay_entry 
     if (kpi && kpi->history_points > 0 && kpi->type != KPI_STATE && entry->value &&
         value_peek_amount(entry->value, entry->value_length, &token, &length) &&
         value_peek(entry->value, entry->value_length, &as_of_ms, &state)) {
-        (void)history_record(pipeline->history, kpi->id, as_of_ms, token,
-                             length); /* decoration: a miss is a gap */
+        /* Decoration: a miss is a gap. */
+        (void)history_record(pipeline->history, kpi->id, as_of_ms, token, length);
     }
 }
 

@@ -149,8 +149,8 @@ static void submission_finish_one(struct submission *submission)
     if (pipeline) {
         list_remove(&submission->pending.node);
         if (submission->definitions != pipeline->definitions) {
-            pipeline_prune(pipeline,
-                           NULL); /* it may have brought back what the definitions since then removed */
+            /* It may have brought back what the definitions since then removed. */
+            pipeline_prune(pipeline, NULL);
         }
         submission_answer(submission);
     }
@@ -166,8 +166,8 @@ struct history_target {
 static void history_take(void *context, int64_t as_of_ms, const char *text, size_t length)
 {
     const struct history_target *target = context;
-    (void)history_record(target->history, target->kpi, as_of_ms, text,
-                         length); /* decoration: a miss is a gap */
+    /* Decoration: a miss is a gap. */
+    (void)history_record(target->history, target->kpi, as_of_ms, text, length);
 }
 
 static void on_transaction_done(void *context, struct journal_item *items, size_t count)
@@ -355,8 +355,8 @@ static struct stamp mark_stamp(const struct submission *submission, const struct
         }
     }
     struct stamp stamp = {.rule = VERSION_KEPT};
-    (void)board_version(topic_board(topic), candidate->field, candidate->field_length,
-                        &stamp.version); /* stays 0 when none is known */
+    /* Stays 0 when none is known. */
+    (void)board_version(topic_board(topic), candidate->field, candidate->field_length, &stamp.version);
     return stamp;
 }
 
@@ -476,8 +476,8 @@ static void history_feed(struct pipeline *pipeline, const struct kpi *kpi, const
         return;
     }
     struct history_target target = {.history = pipeline->history, .kpi = kpi->id};
-    (void)kpi_points_each(kpi, change, history_take,
-                          &target); /* passed over points are gaps in a sparkline */
+    /* Passed over points are gaps in a sparkline. */
+    (void)kpi_points_each(kpi, change, history_take, &target);
     char text[POINT_TEXT_MAX];
     /* A state's number is its level. Values that a shared journal accepts come back to every node: see pipeline.c. */
     bool is_amount = value->has_number && kpi->type != KPI_STATE && !pipeline_is_shared(pipeline, kpi);

@@ -295,8 +295,8 @@ static void tell_all(const struct supervisor *supervisor, int signal)
 {
     for (unsigned i = 0; i < supervisor->options.workers; i++) {
         if (supervisor->workers[i].pid != 0) {
-            (void)kill(supervisor->workers[i].pid,
-                       signal); /* not waited for yet, so the number is still its own */
+            /* Not waited for yet, so the number is still its own. */
+            (void)kill(supervisor->workers[i].pid, signal);
         }
     }
 }

@@ -135,8 +135,8 @@ enum {
 static enum result real_print(double value, char out_text[REAL_TEXT_BYTES])
 {
     char scientific[REAL_TEXT_BYTES];
-    (void)snprintf(scientific, sizeof scientific, "%.*e", SIGNIFICANT_DIGITS_MAX - 1,
-                   value); /* 23 bytes at most */
+    /* 23 bytes at most. */
+    (void)snprintf(scientific, sizeof scientific, "%.*e", SIGNIFICANT_DIGITS_MAX - 1, value);
     const char *exponent_text = strchr(scientific, 'e');
     int exponent = 0;
     if (!isfinite(value) || exponent_text == NULL || sscanf(exponent_text + 1, "%d", &exponent) != 1) {
@@ -373,8 +373,8 @@ static enum result check_numbers(const json_t *value, int depth)
     }
     const char *key;
     json_t *member;
-    json_object_foreach((json_t *)(uintptr_t)value, key,
-                        member) { /* only reads; the macro has no const form */
+    /* Only reads; the macro has no const form. */
+    json_object_foreach((json_t *)(uintptr_t)value, key, member) {
         if (result == RESULT_OK) {
             result = check_numbers(member, depth + 1);
         }

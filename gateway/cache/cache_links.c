@@ -170,8 +170,8 @@ void cache_links_tell(struct cache *cache, char kind, const char *what)
     if (!cache->l2) {
         return;
     }
-    (void)snprintf(payload, sizeof payload, "%s%c%s", cache->links.token, kind,
-                   what); /* keys have their limit */
+    /* Keys have their limit. */
+    (void)snprintf(payload, sizeof payload, "%s%c%s", cache->links.token, kind, what);
     if (!l2_publish(cache->l2, cache->links.clear_channel, payload)) {
         log_warn("other processes could not be told to clear their caches");
     }

@@ -142,8 +142,8 @@ static void read_class(struct class_table *table, const char *name, const json_t
         place_say(place, NULL, "a class name is made of a-z, 0-9 and _, starting with a letter");
         return;
     }
-    struct class_entry *entry =
-        add(table, name, place); /* even when it is wrong: its KPIs are not to blame */
+    /* Even when it is wrong: its KPIs are not to blame. */
+    struct class_entry *entry = add(table, name, place);
     if (!entry || !place_check_members(place, class, class_rules, sizeof class_rules / sizeof *class_rules)) {
         return;
     }
@@ -177,8 +177,8 @@ void class_table_read(struct class_table *table, const json_t *classes, const st
     }
     const char *name;
     json_t *class;
-    json_object_foreach((json_t *)(uintptr_t)classes, name,
-                        class) { /* only reads; the macro has no const form */
+    /* Only reads; the macro has no const form. */
+    json_object_foreach((json_t *)(uintptr_t)classes, name, class) {
         struct place at = place_enter(place, name);
         read_class(table, name, class, &at);
     }

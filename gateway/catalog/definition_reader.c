@@ -227,8 +227,8 @@ bool place_check_members(const struct place *place, const json_t *object, const 
     size_t findings = place->report->count;
     const char *name;
     json_t *member;
-    json_object_foreach((json_t *)(uintptr_t)object, name,
-                        member) { /* only reads; the macro has no const form */
+    /* Only reads; the macro has no const form. */
+    json_object_foreach((json_t *)(uintptr_t)object, name, member) {
         const struct member_rule *rule = find_rule(rules, count, name);
         if (!rule) {
             say_unknown_member(place, name, rules, count);

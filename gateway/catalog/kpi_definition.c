@@ -565,8 +565,8 @@ static void read_states(struct kpi *kpi, const json_t *raw, const struct place *
     }
     const char *key;
     json_t *state;
-    json_object_foreach((json_t *)(uintptr_t)states, key,
-                        state) { /* only reads; the macro has no const form */
+    /* Only reads; the macro has no const form. */
+    json_object_foreach((json_t *)(uintptr_t)states, key, state) {
         struct place at = place_enter(&inner, key);
         read_state(kpi, key, state, &at);
     }

@@ -1,9 +1,9 @@
 /**
- * What listener.c, http.c and ws.c share: the listener's insides, and the
+ * What listener.c, http*.c and ws*.c share: the listener's insides, and the
  * hand-over of a socket from one to the next. Nobody outside io/ includes it.
  *
  * A socket starts in http.c. A WebSocket handshake that passes every check
- * moves it to ws.c; nothing comes back.
+ * moves it to ws_plain.c or ws_tls.c; nothing comes back.
  */
 #ifndef SOPHIA_IO_CONNECTION_H
 #define SOPHIA_IO_CONNECTION_H
@@ -130,7 +130,7 @@ void http_serve(struct listener *listener, int fd, struct address *address);
 void http_close_all(struct listener *listener);
 uint32_t http_busy_count(const struct listener *listener);
 
-/** Create the libwebsockets context. */
+/** Get what carries WebSockets ready; what was made goes with ws_service_stop(). False after logging why. */
 bool ws_service_start(struct listener *listener);
 /** A checked handshake. Text is borrowed. */
 struct ws_handshake {

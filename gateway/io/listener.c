@@ -535,8 +535,8 @@ static enum result bind_address(struct listener *listener)
         return RESULT_IO;
     }
     socklen_t length = sizeof listener->address;
-    (void)getsockname(listener->fd, (struct sockaddr *)&listener->address,
-                      &length); /* a bound socket has a name */
+    /* A bound socket has a name. */
+    (void)getsockname(listener->fd, (struct sockaddr *)&listener->address, &length);
     uint32_t waiting = 0, most = 0;
     read_queue(listener, &waiting, &most);
     if (most < listener->options.backlog) {

@@ -1,6 +1,6 @@
 /**
- * Ports: our own SO_REUSEPORT listening sockets, the libwebsockets context
- * behind them, and the routes that HTTP requests and WebSocket upgrades take.
+ * Ports: our own SO_REUSEPORT listening sockets, what carries WebSockets behind
+ * them, and the routes that HTTP requests and WebSocket upgrades take.
  *
  * Everything libwebsockets needs is behind this header, http.h and ws.h; the
  * reasons for each odd step are in listener.c. No other room includes it.

@@ -121,6 +121,6 @@ void resolve_cancel(struct resolution *resolution)
         return;
     }
     resolution->on_done = NULL;
-    (void)uv_cancel(
-        (uv_req_t *)&resolution->request); /* refused when it runs already: on_resolved frees it */
+    /* Refused when it runs already: on_resolved frees it. */
+    (void)uv_cancel((uv_req_t *)&resolution->request);
 }

@@ -26,8 +26,8 @@ struct send_batch *send_batch_create(bool wants_uring)
         int failure = io_uring_queue_init(SEND_BATCH_MAX, &batch->ring, 0);
         batch->has_ring = failure == 0;
         if (batch->has_ring) {
-            (void)io_uring_register_ring_fd(
-                &batch->ring); /* saves a look-up per submission; older kernels lack it */
+            /* Saves a look-up per submission; older kernels lack it. */
+            (void)io_uring_register_ring_fd(&batch->ring);
         } else {
             log_info("io_uring not available, using send", LOG_INT("errno", -failure));
         }

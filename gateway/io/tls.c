@@ -110,8 +110,8 @@ static void say_fault(struct tls_pair_check *check, enum tls_pair_fault fault, c
                       const char *words)
 {
     check->fault = fault;
-    (void)snprintf(check->problem, sizeof check->problem, "%.120s %.120s", path,
-                   words); /* a longer one is cut */
+    /* A longer one is cut. */
+    (void)snprintf(check->problem, sizeof check->problem, "%.120s %.120s", path, words);
 }
 
 /** Why OpenSSL did not take a file. Empties its error queue. */

@@ -92,8 +92,8 @@ void demo_source_step(struct source *source)
         return;
     }
     bool is_opening = strcmp(demo->told_catalog, catalog_hash(catalog)) != 0;
-    (void)snprintf(demo->told_catalog, sizeof demo->told_catalog, "%s",
-                   catalog_hash(catalog)); /* 16 digits */
+    /* 16 digits: they fit. */
+    (void)snprintf(demo->told_catalog, sizeof demo->told_catalog, "%s", catalog_hash(catalog));
     demo_story_tell(demo->options.seed, demo->tick, is_opening, demo->options.now().wall_ms, flight->batch);
     drop_unknown_fields(catalog, flight->batch);
     demo->tick++;

@@ -426,8 +426,8 @@ static void tell_system(struct telling *telling, const char *kpi, const struct d
     json_t *row = json_pack("{s:s, s:I, s:i}", "status", is_down ? "down" : "ok", "last_sync",
                             (json_int_t)heard_ms, "cadence_s", (int)system->cadence_s);
     if (row && has_checkpoint) {
-        (void)json_object_set_new(row, "checkpoint",
-                                  json_string(system->checkpoint)); /* else: an empty cell */
+        /* Without memory: an empty cell. */
+        (void)json_object_set_new(row, "checkpoint", json_string(system->checkpoint));
     }
     put_row(telling, kpi, system->key, telling->now_ms, row);
     if (is_down && telling->out->count > 0) {
@@ -668,8 +668,8 @@ static int64_t moment_of(const struct telling *telling, int s)
 
 static void entry_key(const struct telling *telling, const char *key, char out[static KEY_BYTES])
 {
-    (void)snprintf(out, KEY_BYTES, "%llu-%s", (unsigned long long)telling->day,
-                   key); /* our own short names */
+    /* Our own short names: they fit. */
+    (void)snprintf(out, KEY_BYTES, "%llu-%s", (unsigned long long)telling->day, key);
 }
 
 static void tell_alerts(struct telling *telling)
@@ -729,8 +729,8 @@ static void tell_decisions(struct telling *telling)
         put_row(telling, "exec.decisions", key, at_ms, decision_row(decision, at_ms));
         json_t *row = decision_row(decision, at_ms);
         if (row) {
-            (void)json_object_set_new(row, "owner_role",
-                                      json_string(decision->owner_role)); /* else: empty cells */
+            /* Without memory: empty cells. */
+            (void)json_object_set_new(row, "owner_role", json_string(decision->owner_role));
             (void)json_object_set_new(row, "seen", json_string(decision->seen));
         }
         put_row(telling, "know.decisions", key, at_ms, row);

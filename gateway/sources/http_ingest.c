@@ -492,8 +492,8 @@ static void register_metrics(struct http_ingest *ingest, struct metrics *metrics
 {
     char labels[64];
     for (int result = 0; result < RESULT_COUNT; result++) {
-        (void)snprintf(labels, sizeof labels, "result=\"%s\"",
-                       outcome_name((enum result)result)); /* short names */
+        /* Short names: they fit. */
+        (void)snprintf(labels, sizeof labels, "result=\"%s\"", outcome_name((enum result)result));
         ingest->items[result] =
             metrics_counter(metrics, "gw_ingest_total", labels,
                             "Changes that producers sent by HTTP, by what became of them.");

@@ -470,8 +470,8 @@ static void put_constants(struct internal_source *internal, struct batch *batch,
     }
     (void)snprintf(internal->told_catalog, sizeof internal->told_catalog, "%s", hash); /* 16 digits */
     char release[160];
-    (void)snprintf(release, sizeof release, "%s on %s", internal->options.build,
-                   internal->options.node); /* cut */
+    /* A longer one is cut. */
+    (void)snprintf(release, sizeof release, "%s on %s", internal->options.build, internal->options.node);
     put_text(internal, batch, "ops.release", release, now_ms);
     for (size_t i = 0; i < sizeof absent_kpis / sizeof *absent_kpis; i++) {
         put_absent(internal, batch, absent_kpis[i].kpi, absent_kpis[i].reason, now_ms);
@@ -492,8 +492,8 @@ static void put_sources(const struct internal_source *internal, struct batch *ba
         json_t *row = json_pack("{s:s}", "status", sources[i].is_up ? "up" : "down");
         if (row && sources[i].heard_ms > 0) {
             double age_s = (double)(now_ms - sources[i].heard_ms) / 1000.0;
-            (void)json_object_set_new(row, "last_sync",
-                                      json_integer(sources[i].heard_ms)); /* else: an empty cell */
+            /* Without memory: an empty cell. */
+            (void)json_object_set_new(row, "last_sync", json_integer(sources[i].heard_ms));
             (void)json_object_set_new(row, "age", json_real(fmax(age_s, 0)));
         }
         (void)snprintf(field, sizeof field, "ops.sources#%s", sources[i].name); /* our own short names */
@@ -516,8 +516,8 @@ static void put_breakers(const struct internal_source *internal, struct batch *b
         json_t *row = json_pack("{s:s, s:I}", "state", breaker_state_name(state), "failures",
                                 (json_int_t)breaker->breaker->failures);
         if (row && wait_ms > 0) {
-            (void)json_object_set_new(row, "next_probe",
-                                      json_integer(now_ms + (json_int_t)wait_ms)); /* else: an empty cell */
+            /* Without memory: an empty cell. */
+            (void)json_object_set_new(row, "next_probe", json_integer(now_ms + (json_int_t)wait_ms));
         }
         (void)snprintf(field, sizeof field, "ops.breakers#%s", breaker->name); /* our own short names */
         (void)batch_put(batch, field, now_ms, row);

@@ -246,8 +246,8 @@ static void forget(struct entry *entry)
     enum result result = cache_forget(entry->owner->options.cache, entry->cache_key, &was_held);
     entry->was_forgotten = true;
     if (result != RESULT_OK) {
-        note(entry->owner, HEARD_FAILED, entry->cache_key,
-             result_name(result)); /* it may be as old as its class allows */
+        /* It may be as old as its class allows. */
+        note(entry->owner, HEARD_FAILED, entry->cache_key, result_name(result));
     }
 }
 

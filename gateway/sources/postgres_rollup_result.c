@@ -105,8 +105,8 @@ static void search_visit(void *context, const char *field, size_t length)
 static bool is_shown(const struct share *share, const char *field)
 {
     struct search search = {.field = field, .length = strlen(field)};
-    (void)pipeline_each_field(share->pipeline, share->kpi->id, search_visit,
-                              &search); /* not shown: not found */
+    /* Not shown: not found. */
+    (void)pipeline_each_field(share->pipeline, share->kpi->id, search_visit, &search);
     return search.is_found;
 }
 
@@ -228,8 +228,8 @@ static enum result gone_read(struct share *share, size_t first)
 {
     size_t rows = share->out->batch.count - first;
     struct sweep sweep = {.share = share};
-    (void)pipeline_each_field(share->pipeline, share->kpi->id, sweep_visit,
-                              &sweep); /* not shown: nothing to delete */
+    /* Not shown: nothing to delete. */
+    (void)pipeline_each_field(share->pipeline, share->kpi->id, sweep_visit, &sweep);
     size_t gone = share->out->batch.count - first - rows;
     if (sweep.failed || gone == 0 || rows == 0) {
         return sweep.failed ? RESULT_NO_MEMORY : RESULT_OK;
@@ -328,8 +328,8 @@ enum result rollup_items_mark(const struct kpi *const *kpis, size_t kpi_count,
     *out_items = (struct rollup_items){0};
     for (size_t i = 0; i < kpi_count; i++) {
         if (kpis[i]->type == KPI_TABLE) {
-            (void)pipeline_each_field(pipeline, kpis[i]->id, mark_visit,
-                                      &marking); /* not shown: nothing to mark */
+            /* Not shown: nothing to mark. */
+            (void)pipeline_each_field(pipeline, kpis[i]->id, mark_visit, &marking);
         } else if (!kpi_has_rows(kpis[i])) {
             mark_visit(&marking, kpis[i]->id, strlen(kpis[i]->id));
         }

@@ -343,8 +343,8 @@ static enum result cell_read(const struct reading *reading, const struct postgre
     case TYPE_BYTEA:
         return refuse(reading, cell->name, RESULT_WRONG_TYPE, "bytes cannot be shown");
     }
-    return word_read(reading, cell, want,
-                     out_json); /* text, varchar, enums, uuid and whatever else has a text */
+    /* Text, varchar, enums, uuid and whatever else has a text. */
+    return word_read(reading, cell, want, out_json);
 }
 
 /* ---- the members of the envelope ---- */

@@ -531,8 +531,8 @@ static bool common_find(const struct board *board, const struct board_image *ima
 /* Keep ours up to where the image begins to name them, then take the image's. */
 static void positions_merge(struct board *board, const struct board_image *image, bool has_common)
 {
-    uint64_t limit =
-        image->known_count ? image->known[0].offset : image->at.offset; /* <= what is in common */
+    /* At most what is in common. */
+    uint64_t limit = image->known_count ? image->known[0].offset : image->at.offset;
     size_t kept = 0;
     while (has_common && kept < board->position_count &&
            board->positions[(board->position_first + kept) % board->position_capacity].offset < limit) {

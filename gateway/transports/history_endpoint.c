@@ -103,8 +103,8 @@ static void on_read(void *context, const struct cache_answer *answer)
             uint64_t step_ms = 0;
             size_t length = 0;
             const char *points = cache_value_bytes(answer->value, &length);
-            (void)pipeline_history_count(endpoint->options.pipeline, request->kpi,
-                                         &step_ms); /* for the step */
+            /* For the step. */
+            (void)pipeline_history_count(endpoint->options.pipeline, request->kpi, &step_ms);
             answer_points(request->exchange, request->kpi, points, length, step_ms, answer);
             metric_add(endpoint->answers[1], 1);
         } else {
