@@ -16,13 +16,13 @@
 
 #include "base/list.h"
 #include "base/metrics.h"
+#include "base/token_bucket.h"
 #include "base/wheel.h"
 #include "io/address_table.h"
 #include "io/http.h"
 #include "io/listener.h"
 #include "io/loop.h"
 #include "io/tls.h"
-#include "io/token_bucket.h"
 #include "io/ws.h"
 
 enum { LISTENER_ROUTES_MAX = 64, WS_ROUTES_MAX = 8, PEER_TEXT_BYTES = INET6_ADDRSTRLEN };

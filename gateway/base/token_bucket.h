@@ -3,8 +3,8 @@
  *
  * Pure: the caller passes the monotonic time in.
  */
-#ifndef SOPHIA_IO_TOKEN_BUCKET_H
-#define SOPHIA_IO_TOKEN_BUCKET_H
+#ifndef SOPHIA_BASE_TOKEN_BUCKET_H
+#define SOPHIA_BASE_TOKEN_BUCKET_H
 
 #include <stdbool.h>
 #include <stdint.h>

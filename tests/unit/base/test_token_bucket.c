@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "io/token_bucket.h"
+#include "base/token_bucket.h"
 
 static unsigned take_all(struct token_bucket *bucket, uint64_t now_us)
 {

@@ -2,7 +2,7 @@
  * In integers: one token is a million units, so that a rate per second adds `per_s` units each microsecond and
  * nothing is lost to rounding however often it is asked.
  */
-#include "io/token_bucket.h"
+#include "base/token_bucket.h"
 
 #include <assert.h>
 
