@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/token_bucket.h"
 #include "fanout/deflate.h"
 #include "fanout/hub.h"
 #include "io/deflate_offer.h"
@@ -42,8 +43,7 @@ struct ws_viewer {
     struct viewer *viewer;
     struct list_node waiting; /* in ws_transport.waiting until hello */
     uint64_t hello_due_ms;
-    uint64_t refilled_ms; /* of the message budget */
-    uint16_t budget;      /* messages it may send now */
+    struct token_bucket messages; /* it may send */
     uint8_t error_count;
     bool has_hello;
 };
@@ -316,29 +316,13 @@ static void dispatch(struct ws_viewer *viewer, const struct viewer_message *mess
 
 /* ---- what the connection tells us ---- */
 
-static bool take_from_budget(struct ws_viewer *viewer)
-{
-    uint64_t now_ms = clock_monotonic_ms();
-    uint64_t refill = (now_ms - viewer->refilled_ms) * VIEWER_MESSAGES_PER_SECOND / 1000;
-    if (refill > 0) {
-        uint64_t budget = viewer->budget + refill;
-        viewer->budget = budget > MESSAGE_BURST ? MESSAGE_BURST : (uint16_t)budget;
-        viewer->refilled_ms = now_ms;
-    }
-    if (viewer->budget == 0) {
-        return false;
-    }
-    viewer->budget--;
-    return true;
-}
-
 static void on_message(void *owner, const char *text, size_t length)
 {
     struct ws_viewer *viewer = owner;
     if (viewer_is_closing(viewer->viewer)) {
         return;
     }
-    if (!take_from_budget(viewer)) {
+    if (!token_bucket_take(&viewer->messages, clock_monotonic_us())) {
         refuse(viewer, CLOSE_RATE_LIMITED, NULL, NULL);
         return;
     }
@@ -376,10 +360,8 @@ static void *on_open(void *context, struct ws *ws)
         free(viewer);
         return NULL;
     }
-    uint64_t now_ms = clock_monotonic_ms();
-    viewer->hello_due_ms = now_ms + transport->options.hello_timeout_ms;
-    viewer->refilled_ms = now_ms;
-    viewer->budget = MESSAGE_BURST;
+    viewer->hello_due_ms = clock_monotonic_ms() + transport->options.hello_timeout_ms;
+    token_bucket_init(&viewer->messages, VIEWER_MESSAGES_PER_SECOND, MESSAGE_BURST, clock_monotonic_us());
     list_append(&transport->waiting, &viewer->waiting);
     if (!loop_timer_is_armed(transport->hello_timer)) {
         hello_timer_arm(transport);
