@@ -10,6 +10,7 @@
 
 #include "base/metrics.h"
 #include "cache/cache.h"
+#include "catalog/catalog.h"
 #include "config/config.h"
 #include "io/loop.h"
 #include "io/pg_pool.h"
@@ -17,7 +18,7 @@
 #include "journal/journal.h"
 #include "upstreams.h"
 
-enum { DATA_PATH_MAX_BOARDS = 16384 }; /* of journals, pipeline and hub alike; as the catalogue */
+enum { DATA_PATH_MAX_BOARDS = DEFINITION_FILES_MAX }; /* of journals, pipeline and hub alike */
 
 struct data_path;
 

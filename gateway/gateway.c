@@ -38,7 +38,6 @@
 #include "transports/ws_transport.h"
 
 enum {
-    MAX_KPIS = 65536, /* as the catalogue */
     START_WAIT_MS = 2000,
     START_LOOK_MS = 5,
     DRAIN_LOOK_MS = 50,       /* how often a drain looks whether everybody has left */
@@ -244,7 +243,7 @@ static bool build_core(struct gateway *gateway, struct catalog *catalog)
     };
     const struct pipeline_options pipeline_options = {
         .max_boards = DATA_PATH_MAX_BOARDS,
-        .max_kpis = MAX_KPIS,
+        .max_kpis = DEFINITION_KPIS_MAX,
         .max_fields_per_board = config->limits.fields_per_board,
         .max_tombstones_per_board = config->limits.removed_rows_per_board,
         .max_positions_per_board = config->limits.positions_per_board,

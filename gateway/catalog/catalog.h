@@ -20,6 +20,12 @@
 #include "protocol/change.h"
 #include "protocol/result.h"
 
+/** Ceilings of what one catalogue may hold. */
+enum {
+    DEFINITION_FILES_MAX = 16384, /* in kpis/, and again in boards/, where each is a board */
+    DEFINITION_KPIS_MAX = 65536,
+};
+
 enum kpi_type {
     KPI_GAUGE,
     KPI_COUNTER,

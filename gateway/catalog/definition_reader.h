@@ -13,11 +13,9 @@
 
 #include "catalog/catalog.h"
 
-/** Ceilings of what one catalogue may hold; docs/definitions.md prints them. */
+/** More ceilings beside those of catalog.h; docs/definitions.md prints them. */
 enum {
     DEFINITION_FILE_MAX_BYTES = 1048576,
-    DEFINITION_FILES_MAX = 16384, /* in kpis/, and again in boards/, where each is a board */
-    DEFINITION_KPIS_MAX = 65536,
     DEFINITION_CLASSES_MAX = 64,
     DEFINITION_MEMBERS_MAX = 64, /* columns, parts, states, bands of one KPI; roles; tiles of a row */
     DEFINITION_TEXT_MAX_BYTES = 1024,
