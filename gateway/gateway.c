@@ -314,6 +314,7 @@ static bool build_listener(struct gateway *gateway)
         .hsts_max_age_s = config->tls.hsts_max_age_s,
         .extra_headers = extra_headers,
         .allowed_origins = (const char *const *)config->listen.allowed_origins,
+        .allowed_hosts = (const char *const *)config->listen.allowed_hosts,
     };
     gateway->access = access_create(&access_options);
     gateway->listener = gateway->access ? listener_create(gateway->loop, gateway->metrics, &options) : NULL;

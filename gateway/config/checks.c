@@ -61,6 +61,18 @@ static void check_origins(const struct loading *loading)
     }
 }
 
+static void check_hosts(const struct loading *loading)
+{
+    char **hosts = loading->config->listen.allowed_hosts;
+    for (size_t i = 0; hosts && hosts[i] != NULL; i++) {
+        if (hosts[i][0] == '\0' || strpbrk(hosts[i], "/@ ") || !is_clean_text(hosts[i])) {
+            loading_say(loading, loading_origin(loading, "listen.allowed_hosts"), "listen.allowed_hosts",
+                        "\"%.128s\" is not a host, such as dashboards.example or dashboards.example:8443",
+                        hosts[i]);
+        }
+    }
+}
+
 static void check_moved_url(const struct loading *loading)
 {
     const char *url = loading->config->drain.moved_url;
@@ -305,6 +317,7 @@ void loading_check(const struct loading *loading)
 {
     check_host(loading);
     check_origins(loading);
+    check_hosts(loading);
     check_moved_url(loading);
     check_times(loading);
     check_tls(loading);

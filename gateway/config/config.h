@@ -31,6 +31,7 @@ struct config_listen {
     uint32_t accepts_per_s;               /* 0: no limit */
     uint32_t backlog;
     char **allowed_origins; /* NULL-terminated; never NULL itself */
+    char **allowed_hosts;   /* likewise */
     uint32_t ping_after_s;
     uint32_t hang_up_after_s;
     uint32_t request_timeout_s;

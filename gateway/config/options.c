@@ -31,7 +31,10 @@ const struct option config_options[OPTION_COUNT] = {
     {"listen.backlog", OPTION_INTEGER, AT(listen.backlog), "4096", 1, 65535, NULL, false,
      "New connections the kernel keeps waiting; it allows net.core.somaxconn, and lets clients try again beyond it."},
     {"listen.allowed_origins", OPTION_LIST, AT(listen.allowed_origins), NULL, 0, 0, NULL, false,
-     "Web origins besides our own whose pages may connect, such as https://intranet.example; \"*\" for any."},
+     "Web origins besides our own whose pages may connect and read, such as https://intranet.example; \"*\" for any."},
+    {"listen.allowed_hosts", OPTION_LIST, AT(listen.allowed_hosts), NULL, 0, 0, NULL, false,
+     "Names we are reached by, such as dashboards.example or dashboards.example:8443; localhost and addresses always are. "
+     "Empty: any name, but none on a loopback address; \"*\" for any."},
     {"listen.ping_after_s", OPTION_INTEGER, AT(listen.ping_after_s), "25", 1, 3600, NULL, false,
      "A viewer that was silent for this long is pinged."},
     {"listen.hang_up_after_s", OPTION_INTEGER, AT(listen.hang_up_after_s), "75", 2, 7200, NULL, false,

@@ -142,6 +142,56 @@ static bool is_json(const char *content_type)
     return next == '\0' || next == ';' || next == ' ' || next == '\t';
 }
 
+/* Doors. */
+
+static bool check_host(struct http_exchange *exchange)
+{
+    if (doors_know_host(&exchange->listener->doors, request_header(exchange->request, "host"))) {
+        return true;
+    }
+    exchange_refuse(exchange, REFUSED_HOST, 421, "host_not_allowed",
+                    "this name is not in listen.allowed_hosts", true);
+    return false;
+}
+
+static enum door_origin judge_origin(const struct http_exchange *exchange)
+{
+    const struct request *request = exchange->request;
+    return request_header_count(request, "origin") > 1
+               ? ORIGIN_FOREIGN
+               : doors_judge_origin(&exchange->listener->doors, request_header(request, "origin"),
+                                    request_header(request, "host"));
+}
+
+/* Pages of listed origins may read what they are answered (Fetch standard, CORS protocol). */
+static void tell_origin(struct http_exchange *exchange)
+{
+    const struct doors *doors = &exchange->listener->doors;
+    if (doors->origins && *doors->origins) {
+        http_set_header(exchange, "Vary", "Origin"); /* for every answer: a cache must not mix them */
+    }
+    if (judge_origin(exchange) == ORIGIN_LISTED) {
+        http_set_header(exchange, "Access-Control-Allow-Origin", request_header(exchange->request, "origin"));
+        http_set_header(exchange, "Access-Control-Expose-Headers", "ETag, Retry-After");
+    }
+}
+
+/* A page of a listed origin asks before it sends a request with a token. It may read; to write, it needs a server of its own. */
+static bool try_preflight(struct http_exchange *exchange)
+{
+    if (strcmp(exchange->request->method, "OPTIONS") != 0 || judge_origin(exchange) != ORIGIN_LISTED ||
+        request_header(exchange->request, "access-control-request-method") == NULL) {
+        return false;
+    }
+    http_set_header(exchange, "Access-Control-Allow-Methods", "GET, HEAD");
+    http_set_header(exchange, "Access-Control-Allow-Headers", "Authorization, If-None-Match, Last-Event-ID");
+    http_set_header(exchange, "Access-Control-Max-Age", "600");
+    exchange->must_close = exchange->must_close || exchange->body_expected > 0;
+    exchange->state = HANDLING;
+    http_answer(exchange, 204, NULL, NULL, 0, true);
+    return true;
+}
+
 /* WebSocket handshakes. */
 
 static const struct ws_route *find_ws_route(const struct http_exchange *exchange)
@@ -161,30 +211,6 @@ static bool is_websocket_key(const char *key)
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     return key != NULL && strspn(key, digits) == 22 && strcmp(key + 22, "==") == 0 &&
            strchr("AQgw", key[21]) != NULL;
-}
-
-/** Absent: not a browser. Else the page must come from this host or a listed one (RFC 6455, 10.2). */
-static bool origin_is_allowed(const struct http_exchange *exchange)
-{
-    const char *origin = request_header(exchange->request, "origin");
-    if (origin == NULL) {
-        return true;
-    }
-    if (request_header_count(exchange->request, "origin") != 1) {
-        return false;
-    }
-    const char *host = request_header(exchange->request, "host");
-    const char *authority = strstr(origin, "://");
-    if (authority != NULL && host != NULL && host[0] != '\0' && strcasecmp(authority + 3, host) == 0) {
-        return true;
-    }
-    for (const char *const *allowed = exchange->listener->options.allowed_origins;
-         allowed != NULL && *allowed != NULL; allowed++) {
-        if (strcmp(*allowed, "*") == 0 || strcasecmp(*allowed, origin) == 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static void refuse_handshake(struct http_exchange *exchange, int status, const char *code, const char *detail)
@@ -218,7 +244,7 @@ static bool check_handshake(struct http_exchange *exchange, const struct ws_rout
     } else if (!request_has_exact_token(request, "sec-websocket-protocol", route->subprotocol)) {
         refuse_handshake(exchange, 400, "subprotocol_required",
                          "Sec-WebSocket-Protocol must offer the subprotocol");
-    } else if (!origin_is_allowed(exchange)) {
+    } else if (judge_origin(exchange) == ORIGIN_FOREIGN) {
         exchange_refuse(exchange, REFUSED_ORIGIN, 403, "origin_not_allowed", NULL, true);
     } else {
         return true;
@@ -367,6 +393,10 @@ static bool ask_route(struct http_exchange *exchange)
 
 bool exchange_admit(struct http_exchange *exchange)
 {
-    return check_framing(exchange) && !try_upgrade(exchange) && check_route(exchange) &&
+    if (!check_framing(exchange) || !check_host(exchange)) {
+        return false;
+    }
+    tell_origin(exchange);
+    return !try_preflight(exchange) && !try_upgrade(exchange) && check_route(exchange) &&
            ask_route(exchange) && answer_expectation(exchange);
 }

@@ -19,6 +19,7 @@
 #include "base/token_bucket.h"
 #include "base/wheel.h"
 #include "io/address_table.h"
+#include "io/doors.h"
 #include "io/http.h"
 #include "io/listener.h"
 #include "io/loop.h"
@@ -32,6 +33,7 @@ enum connection_kind { KIND_HTTP, KIND_WS, KIND_SSE, KIND_COUNT };
 enum refusal {
     REFUSED_MAX_CONNECTIONS,
     REFUSED_MAX_PER_ADDRESS,
+    REFUSED_HOST,
     REFUSED_ORIGIN,
     REFUSED_HANDSHAKE,
     REFUSED_NOT_FOUND,
@@ -70,6 +72,7 @@ struct listener {
     int spare_fd;                    /* given up to accept and close when descriptors run out */
     struct loop_watch *watch;        /* of fd */
     struct sockaddr_storage address; /* bound */
+    struct doors doors;              /* once bound */
     uint32_t max_connections;        /* of the options, or fewer when there are no descriptors for so many */
     struct address_table addresses;  /* of open connections */
     struct loop_deferred accepting;  /* a slice of accepting, at the end of the turn */

@@ -45,6 +45,7 @@ static const char *const kind_labels[KIND_COUNT] = {"kind=\"http\"", "kind=\"ws\
 static const char *const refusal_labels[REFUSED_COUNT] = {
     [REFUSED_MAX_CONNECTIONS] = "reason=\"max_connections\"",
     [REFUSED_MAX_PER_ADDRESS] = "reason=\"max_per_address\"",
+    [REFUSED_HOST] = "reason=\"host\"",
     [REFUSED_ORIGIN] = "reason=\"origin\"",
     [REFUSED_HANDSHAKE] = "reason=\"handshake\"",
     [REFUSED_NOT_FOUND] = "reason=\"not_found\"",
@@ -537,6 +538,9 @@ static enum result bind_address(struct listener *listener)
     socklen_t length = sizeof listener->address;
     /* A bound socket has a name. */
     (void)getsockname(listener->fd, (struct sockaddr *)&listener->address, &length);
+    listener->doors = (struct doors){.origins = listener->options.allowed_origins,
+                                     .hosts = listener->options.allowed_hosts,
+                                     .is_local = listener_is_loopback(listener)};
     uint32_t waiting = 0, most = 0;
     read_queue(listener, &waiting, &most);
     if (most < listener->options.backlog) {

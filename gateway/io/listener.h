@@ -40,7 +40,8 @@ struct listener_options {
     struct tls *tls;                  /* borrowed: the port speaks TLS; NULL: plain */
     uint32_t hsts_max_age_s;          /* over TLS: for Strict-Transport-Security; 0: do not send it */
     const char *const *extra_headers; /* NULL-terminated "Name: value" pairs sent on every HTTP answer */
-    const char *const *allowed_origins; /* NULL-terminated; NULL or empty = same host only; "*" = any */
+    const char *const *allowed_origins; /* as origins of doors.h */
+    const char *const *allowed_hosts;   /* as hosts of doors.h */
 };
 
 /** Owns: the caller keeps the strings alive. Errors: NULL, after logging why. */

@@ -158,27 +158,27 @@ async function leave(socket) {
 }
 
 const post = (body, length = Buffer.byteLength(body)) =>
-    `POST /api/v1/data-flow/ingest HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n${body}`;
+    `POST /api/v1/data-flow/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n${body}`;
 
 const requests = [
-    'GET / HTTP/1.1\r\nHost: a\r\n\r\n',
-    'GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n',
-    'BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n',
-    'GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n',
-    'GET /api/v1/dashboards/alpha HTTP/1.1\r\nHost: a\r\nIf-None-Match: "x"\r\n\r\n',
-    'GET /api/v1/dashboards/%00/events HTTP/1.1\r\nHost: a\r\n\r\n',
-    'GET /api/v1/dashboards/nobody/events?max_rate=x HTTP/1.1\r\nHost: a\r\n\r\n',
-    'GET /api/v1/kpis/test.count/history?points=-1 HTTP/1.1\r\nHost: a\r\n\r\n',
-    'HEAD /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
-    `GET /${'a'.repeat(9000)} HTTP/1.1\r\nHost: a\r\n\r\n`,
-    `GET / HTTP/1.1\r\nHost: a\r\n${'X: y\r\n'.repeat(80)}\r\n`,
-    'GET /api/v1/data-flow/ingest HTTP/1.1\r\nHost: a\r\n\r\n',
+    'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'BREW /pot HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'GET /api/v1/dashboards/alpha HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: "x"\r\n\r\n',
+    'GET /api/v1/dashboards/%00/events HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'GET /api/v1/dashboards/nobody/events?max_rate=x HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'GET /api/v1/kpis/test.count/history?points=-1 HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'HEAD /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n',
+    `GET /${'a'.repeat(9000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`,
+    `GET / HTTP/1.1\r\nHost: localhost\r\n${'X: y\r\n'.repeat(80)}\r\n`,
+    'GET /api/v1/data-flow/ingest HTTP/1.1\r\nHost: localhost\r\n\r\n',
     post('{"field":"test.words","value":"x"}'), post('[{"field":"test.nothing","value":1}]'),
     post('{"field":'), post('[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]'), post('{}', 5000000),
     post('{}', '-1'), post('{"field":"test.level","value":1e308}'),
     post('{}').replace('application/json', 'text/xml'),
-    'POST /api/v1/data-flow/ingest HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
-    'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'GET / HTTP/1.1\nHost: a\n\n', '\x16\x03\x01\x02\x00\x01\x00', '\0\0\0\0', '',
+    'POST /api/v1/data-flow/ingest HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'GET / HTTP/1.1\nHost: localhost\n\n', '\x16\x03\x01\x02\x00\x01\x00', '\0\0\0\0', '',
 ];
 
 async function floodRequests(gateway, dice, tally, take) {

@@ -35,7 +35,7 @@ after(async () => {
 const api = ['/api/v1/dashboards', '/api/v1/dashboards/alpha', '/api/v1/dashboards/alpha/definition', '/api/v1/kpis/test.count/history',
     '/api/v1/data-flow/health', '/api/v1/data-flow/metrics', '/health', '/health/live', '/health/ready', '/metrics'];
 
-const ingestHead = 'POST /api/v1/data-flow/ingest HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n';
+const ingestHead = 'POST /api/v1/data-flow/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n';
 
 const security = {
     'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cross-origin-opener-policy': 'same-origin',
@@ -145,19 +145,19 @@ test('/ws by plain HTTP is told to upgrade', async () => {
 test('requests that are broken are refused and the connection ends', async () => {
     const cases = [
         ['no host', 'GET / HTTP/1.1\r\n\r\n', 400],
-        ['two hosts', 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', 400],
+        ['two hosts', 'GET / HTTP/1.1\r\nHost: localhost\r\nHost: b\r\n\r\n', 400],
         ['no version', 'GET /\r\n\r\n', 400],
-        ['version 2', 'GET / HTTP/2.0\r\nHost: a\r\n\r\n', 505],
-        ['bare line feeds', 'GET / HTTP/1.1\nHost: a\n\n', 400],
-        ['a folded header', 'GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n', 400],
+        ['version 2', 'GET / HTTP/2.0\r\nHost: localhost\r\n\r\n', 505],
+        ['bare line feeds', 'GET / HTTP/1.1\nHost: localhost\n\n', 400],
+        ['a folded header', 'GET / HTTP/1.1\r\nHost: localhost\r\nX: 1\r\n 2\r\n\r\n', 400],
         ['a space before the colon', 'GET / HTTP/1.1\r\nHost : a\r\n\r\n', 400],
-        ['a nul in a header', 'GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n', 400],
-        ['up and out', 'GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-        ['up and out, escaped', 'GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-        ['a bad escape', 'GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-        ['a target too long', `GET /${'x'.repeat(9000)} HTTP/1.1\r\nHost: a\r\n\r\n`, 414],
-        ['a head too long', `GET / HTTP/1.1\r\nHost: a\r\n${'X: y\r\n'.repeat(4000)}`, 431],
-        ['too many headers', `GET / HTTP/1.1\r\nHost: a\r\n${'X: y\r\n'.repeat(65)}\r\n`, 431],
+        ['a nul in a header', 'GET / HTTP/1.1\r\nHost: localhost\r\nX: \0\r\n\r\n', 400],
+        ['up and out', 'GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n', 400],
+        ['up and out, escaped', 'GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n', 400],
+        ['a bad escape', 'GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n', 400],
+        ['a target too long', `GET /${'x'.repeat(9000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 414],
+        ['a head too long', `GET / HTTP/1.1\r\nHost: localhost\r\n${'X: y\r\n'.repeat(4000)}`, 431],
+        ['too many headers', `GET / HTTP/1.1\r\nHost: localhost\r\n${'X: y\r\n'.repeat(65)}\r\n`, 431],
         ['an expectation', `${ingestHead}Content-Length: 2\r\nExpect: wonders\r\n\r\n`, 417],
         ['TLS', Buffer.from('160301020001000001fc03030d0a0d0a', 'hex'), 400],
     ];
@@ -180,7 +180,7 @@ test('an unfinished request ends in time', async () => {
 });
 
 test('pipelined requests are answered in order', async () => {
-    const one = (target) => `GET ${target} HTTP/1.1\r\nHost: a\r\n\r\n`;
+    const one = (target) => `GET ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
     const answer = await sendRaw(gateway.port, one('/health/live') + one('/nowhere') + one('/health/ready'),
         { isEnough: (text) => /"ready"/.test(text) });
     assert.deepEqual([...answer.text.matchAll(/HTTP\/1\.1 (\d+) /g)].map((match) => match[1]), ['200', '404', '200']);
@@ -188,7 +188,7 @@ test('pipelined requests are answered in order', async () => {
 
 test('h2c is not spoken: the upgrade is ignored', async () => {
     const answer = await sendRaw(gateway.port,
-        'GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n',
+        'GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n',
         { isEnough: (text) => text.includes('"live"') });
     assert.equal(answer.status, 200, answer.text);
 });
@@ -289,7 +289,7 @@ test('static files: type, quoted ETag, gzip on demand, immutable only with a has
 
 test('a client that leaves in the middle of an answer or a request hurts nobody', async () => {
     for (let i = 0; i < 50; i++) {
-        await sendRaw(gateway.port, `GET ${HASHED} HTTP/1.1\r\nHost: a\r\n\r\n`.repeat(20), { isEnough: () => true });
+        await sendRaw(gateway.port, `GET ${HASHED} HTTP/1.1\r\nHost: localhost\r\n\r\n`.repeat(20), { isEnough: () => true });
         await sendRaw(gateway.port, `${ingestHead}Content-Length: 99\r\n`, { end: true, within: 50 });
     }
     assert.equal((await gateway.get('/health/live')).status, 200);
@@ -303,6 +303,31 @@ test('one connection serves many requests', async () => {
     }
     agent.destroy();
     assert.ok(await gateway.metric('gw_accepted_total') <= earlier + 2);
+});
+
+test('names: on loopback none but localhost and those that are listed, whatever a page has made of its own', async () => {
+    const named = await startGateway({ listen: { allowed_hosts: ['dash.example'], allowed_origins: ['https://intranet.example'] } });
+    const ask = (gw, Host, path = '/api/v1/dashboards/alpha', headers = {}) => gw.get(path, { headers: { Host, ...headers } });
+    for (const [gw, Host, status] of [
+        [gateway, 'localhost', 200], [gateway, `127.0.0.1:${gateway.port}`, 200], [gateway, 'dash.example', 421],
+        [named, 'dash.example', 200], [named, `dash.example:${named.port}`, 200], [named, 'rebound.example', 421],
+    ]) {
+        const answer = await ask(gw, Host);
+        if (status === 200) {
+            assert.equal(answer.status, 200, Host);
+        } else {
+            assertProblem(answer, 421, 'host_not_allowed', Host);
+        }
+    }
+    assertProblem(await ask(named, 'rebound.example', '/ws', { Upgrade: 'websocket', Connection: 'Upgrade' }), 421, 'host_not_allowed');
+    assertProblem(await ask(named, 'rebound.example', '/'), 421, 'host_not_allowed');
+    assert.equal(await named.metric('gw_refused_total', { reason: 'host' }), 3);
+    const shared = await ask(named, 'dash.example', undefined, { Origin: 'https://intranet.example' });
+    assert.deepEqual([shared.status, shared.headers['access-control-allow-origin']], [200, 'https://intranet.example']);
+    assert.match(shared.headers.vary, /\bOrigin\b/);
+    const foreign = await ask(named, 'dash.example', undefined, { Origin: 'https://evil.example' });
+    assert.deepEqual([foreign.status, foreign.headers['access-control-allow-origin']], [200, undefined]);
+    await named.stop();
 });
 
 test('the gateway stops cleanly', () => gateway.stop());

@@ -81,7 +81,7 @@ test('https answers as http does, with TLS 1.3 and 1.2 and ciphers that are good
         assert.equal(socket.alpnProtocol, 'http/1.1');
         assert.match(socket.getCipher().standardName, /^TLS_(ECDHE_ECDSA_WITH_)?(AES_(128|256)_GCM|CHACHA20_POLY1305)_SHA(256|384)$/);
         const heard = heardOf(socket);
-        socket.write('GET /health/live HTTP/1.1\r\nHost: a\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+        socket.write('GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
         const answers = (await heard).toString();
         assert.match(answers, /^HTTP\/1\.1 200 OK\r\n[^]*HTTP\/1\.1 404 Not Found\r\n/);
         assert.doesNotMatch(answers, /strict-transport-security/i);
@@ -212,7 +212,7 @@ test('plain HTTP is answered in plain words', async () => {
     const earlier = await failures('http_request');
     const socket = net.connect(gateway.port, '127.0.0.1');
     const heard = heardOf(socket);
-    socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
     const answer = (await limited('the answer', heard)).toString();
     assert.match(answer, /^HTTP\/1\.1 400 Bad Request\r\n/);
     assert.match(answer, /"code":"tls_required","detail":"this port speaks TLS: use https:\/\/ or wss:\/\/"/);
@@ -274,14 +274,14 @@ test('a session is resumed by its ticket, also after a reload', async () => {
         let session = first.getSession();
         first.on('session', (fresh) => { session = fresh; }); // TLS 1.3 brings it later
         const heard = heardOf(first);
-        first.write('GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+        first.write('GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
         await heard;
         for (const step of ['at once', 'after a reload']) {
             const earlier = await gateway.metric('gw_tls_handshakes_total', { kind: 'resumed' });
             const again = await connect({ maxVersion: version, session });
             assert.equal(again.isSessionReused(), true, `${version} ${step}`);
             const answer = heardOf(again);
-            again.write('GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+            again.write('GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
             assert.match((await answer).toString(), /^HTTP\/1\.1 200 /);
             assert.ok(await gateway.metric('gw_tls_handshakes_total', { kind: 'resumed' }) > earlier);
             const reloads = gateway.logged('certificate reloaded').length;
@@ -404,7 +404,7 @@ test('a handshake may come byte by byte', async () => {
     const wire = new Dribble();
     const socket = await connect({ socket: wire });
     const heard = heardOf(socket);
-    socket.write('GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    socket.write('GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
     assert.match((await heard).toString(), /^HTTP\/1\.1 200 OK\r\n/);
     socket.destroy();
     wire.destroy();
@@ -430,7 +430,7 @@ test('workers resume the sessions of each other', async () => {
     const ask = async (session) => {
         const socket = await connect({ maxVersion: 'TLSv1.2', session }, own);
         const heard = heardOf(socket);
-        socket.write('GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+        socket.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
         const answer = { session: socket.getSession(), isReused: socket.isSessionReused() };
         return { ...answer, node: (await heard).toString().match(/node="([^"]+)"/)[1] };
     };

@@ -232,6 +232,8 @@ static void test_findings_name_line_column_and_option(void **context)
         {"listen:\n  allowed_origins: https://a.example\n", "listen.allowed_origins: must be a list"},
         {"listen:\n  allowed_origins: [a.example]\n", "\"a.example\" is not an origin"},
         {"listen:\n  allowed_origins: [\"https://a.example/page\"]\n", "is not an origin"},
+        {"listen:\n  allowed_hosts: [\"https://a.example\"]\n", "is not a host"},
+        {"listen:\n  allowed_hosts: [\"a b\"]\n", "is not a host"},
         {"listen:\n  ping_after_s: 80\n",
          "listen.hang_up_after_s: 75 must be above listen.ping_after_s, which is 80"},
         {"drain:\n  window_ms: 20000\n",

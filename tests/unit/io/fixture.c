@@ -197,6 +197,7 @@ void fixture_start(struct fixture *f, const struct listener_options *changes)
 {
     static const char *const extra[] = {"X-Extra: one", "X-Content-Type-Options: nosniff", NULL};
     static const char *const origins[] = {"https://dash.example", NULL};
+    static const char *const hosts[] = {"h", "gw.example", NULL};
     *f = (struct fixture){0};
     for (size_t i = 0; i < sizeof big_body; i++) {
         big_body[i] = (char)('a' + i % 23);
@@ -209,7 +210,8 @@ void fixture_start(struct fixture *f, const struct listener_options *changes)
                                        .hang_up_after_s = 75,
                                        .request_timeout_s = 1,
                                        .extra_headers = extra,
-                                       .allowed_origins = origins};
+                                       .allowed_origins = origins,
+                                       .allowed_hosts = hosts};
     if (changes != NULL) {
         options.max_connections = changes->max_connections > 0 ? changes->max_connections : 100;
         options.request_timeout_s = changes->request_timeout_s > 0 ? changes->request_timeout_s : 1;

@@ -636,6 +636,67 @@ static void test_busy_are_those_with_a_request(void **state)
     leave_all(f, (int[]){idle, half, kept, stream}, 4);
 }
 
+static void test_a_name_that_is_not_ours_is_misdirected(void **state)
+{
+    struct fixture *f = *state;
+    ask(f, "GET /hello HTTP/1.1\r\nHost: evil.example\r\n\r\n", "HTTP/1.1 421 ");
+    assert_non_null(strstr(f->heard, "host_not_allowed"));
+    assert_non_null(strstr(f->heard, "Connection: close"));
+    ask(f, "POST /echo HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 3\r\n\r\nabc", "HTTP/1.1 421 ");
+    ask(f, "GET /ws HTTP/1.1\r\nHost: evil.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        "HTTP/1.1 421 ");
+    assert_true(refused(f, "host") == 3);
+    ask(f, "GET /hello HTTP/1.1\r\nHost: localhost:1\r\n\r\n", "HTTP/1.1 200 ");
+    ask(f, "GET /hello HTTP/1.0\r\n\r\n", "HTTP/1.1 200 ");
+    assert_true(refused(f, "host") == 3);
+}
+
+static void test_pages_of_listed_origins_may_read(void **state)
+{
+    struct fixture *f = *state;
+    ask(f, "GET /hello HTTP/1.1\r\nHost: h\r\nOrigin: https://dash.example\r\n\r\n", "HTTP/1.1 200 ");
+    assert_non_null(strstr(f->heard, "\r\nAccess-Control-Allow-Origin: https://dash.example\r\n"));
+    assert_non_null(strstr(f->heard, "\r\nVary: Origin\r\n"));
+    static const char *const others[] = {
+        "GET /hello HTTP/1.1\r\nHost: h\r\nOrigin: https://evil.example\r\n\r\n",
+        "GET /hello HTTP/1.1\r\nHost: h\r\nOrigin: https://dash.example\r\nOrigin: https://evil.example\r\n\r\n",
+        "GET /hello HTTP/1.1\r\nHost: h\r\nOrigin: null\r\n\r\n",
+        "GET /hello HTTP/1.1\r\nHost: h\r\nOrigin: http://h\r\n\r\n", /* our own page needs no leave */
+        "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        ask(f, others[i],
+            "HTTP/1.1 200 "); /* whoever it is may ask; a browser hides the answer from the page */
+        assert_null(strstr(f->heard, "Access-Control"));
+        assert_non_null(strstr(f->heard, "\r\nVary: Origin\r\n"));
+    }
+    ask(f, "GET /nowhere HTTP/1.1\r\nHost: h\r\nOrigin: https://dash.example\r\n\r\n", "HTTP/1.1 404 ");
+    assert_non_null(strstr(f->heard, "\r\nAccess-Control-Allow-Origin: https://dash.example\r\n"));
+}
+
+static void test_a_listed_page_may_ask_to_read_but_not_to_write(void **state)
+{
+    struct fixture *f = *state;
+#define PREFLIGHT(origin)                                                                                \
+    "OPTIONS /hello HTTP/1.1\r\nHost: h\r\nOrigin: " origin "\r\nAccess-Control-Request-Method: GET\r\n" \
+    "Access-Control-Request-Headers: authorization\r\n\r\n"
+    ask(f, PREFLIGHT("https://dash.example"), "HTTP/1.1 204 ");
+    assert_non_null(strstr(f->heard, "\r\nAccess-Control-Allow-Origin: https://dash.example\r\n"));
+    assert_non_null(strstr(f->heard, "\r\nAccess-Control-Allow-Methods: GET, HEAD\r\n"));
+    assert_non_null(strstr(f->heard, "\r\nAccess-Control-Allow-Headers: Authorization, "));
+    assert_null(strstr(f->heard, "POST"));
+    ask(f, PREFLIGHT("https://evil.example"), "HTTP/1.1 405 ");
+    assert_null(strstr(f->heard, "Access-Control"));
+    ask(f, "OPTIONS /hello HTTP/1.1\r\nHost: h\r\nOrigin: https://dash.example\r\n\r\n", "HTTP/1.1 405 ");
+    int fd = dial(f); /* the connection serves on */
+    say(fd, PREFLIGHT("https://dash.example") "GET /hello HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert_true(hear_end(f, fd, 2000));
+    assert_non_null(strstr(f->heard, "HTTP/1.1 204 "));
+    const char *second = strstr(f->heard, "HTTP/1.1 200 ");
+    assert_non_null(second);
+    assert_null(strstr(second, "Access-Control")); /* what was said to the page is not said again */
+}
+
 static void test_requests_are_counted(void **state)
 {
     struct fixture *f = *state;
@@ -677,6 +738,9 @@ int main(void)
         TEST(test_bodies_on_their_way_are_bounded),
         TEST(test_unread_answers_are_bounded),
         TEST(test_busy_are_those_with_a_request),
+        TEST(test_a_name_that_is_not_ours_is_misdirected),
+        TEST(test_pages_of_listed_origins_may_read),
+        TEST(test_a_listed_page_may_ask_to_read_but_not_to_write),
         TEST(test_requests_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
