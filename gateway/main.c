@@ -12,6 +12,7 @@
 #include "catalog/catalog.h"
 #include "command_line.h"
 #include "config/config.h"
+#include "confinement.h"
 #include "findings.h"
 #include "gateway.h"
 #include "supervisor.h"
@@ -76,6 +77,8 @@ static struct catalog *definitions_load(const struct config *config)
 static int run(struct config *config, struct catalog *catalog)
 {
     signal(SIGPIPE, SIG_IGN); /* a peer that hangs up is an error code, not a death */
+    confine_process(&(struct confinement_options){.confines = config->process.is_confined,
+                                                  .may_dump_memory = config->process.may_dump_core});
     struct gateway *gateway = gateway_create(config, catalog);
     bool is_clean = gateway && gateway_run(gateway);
     gateway_destroy(gateway);

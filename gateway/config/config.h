@@ -133,6 +133,11 @@ struct config_drain {
     char *moved_url; /* NULL: viewers come back to where they were */
 };
 
+struct config_process {
+    bool is_confined;
+    bool may_dump_core;
+};
+
 struct config_log {
     enum log_level level;
     enum log_format format;
@@ -157,6 +162,7 @@ struct config {
     struct config_log log;
     char *node_name; /* NULL: the host's name */
     enum journal_kind journal_kind;
+    struct config_process process;
     uint32_t workers; /* processes; above 1 the first one supervises */
     char *file;       /* the file that was read, or NULL */
 };

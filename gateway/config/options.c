@@ -168,6 +168,10 @@ const struct option config_options[OPTION_COUNT] = {
      "Name of this gateway for viewers and logs; unset: the name of the host."},
     {"journal.kind", OPTION_WORD, AT(journal_kind), "memory", 0, 0, journal_words, false,
      "What decides the order of changes: memory is this process alone, and forgets when it ends; redis is shared."},
+    {"process.confined", OPTION_BOOL, AT(process.is_confined), "true", 0, 0, NULL, false,
+     "Give up writing files, starting programs and system calls that no server needs, where the kernel has Landlock and seccomp."},
+    {"process.core_dumps", OPTION_BOOL, AT(process.may_dump_core), "false", 0, 0, NULL, false,
+     "Let the process be dumped and debugged by its own user; its memory holds keys."},
     {"workers", OPTION_INTEGER, AT(workers), "1", 1, 64, NULL, false,
      "Processes that serve the port together; more than 1 needs journal.kind redis."},
 };

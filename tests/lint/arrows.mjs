@@ -43,6 +43,7 @@ export const homes = [
     { pattern: /^(libpq-fe\.h|libpq\/|postgresql\/)/, places: ['gateway/io/pg_link'] },
     { pattern: /^openssl\//, places: ['access', 'gateway/io/tls'] },
     { pattern: /^yaml\.h$/, places: ['config'] },
+    { pattern: /^seccomp\.h$/, places: ['gateway/confinement'] },
     { pattern: /^zlib\.h$/, places: ['gateway/transports/static_files', 'gateway/fanout/deflate', 'gateway/io/inflate'] },
 ];
 

@@ -30,6 +30,13 @@ const STOP_DEADLINE_MS = 20000;
 /** Was this binary built with sanitizers? Then its memory and time are not those of the product. */
 export const isSanitized = (binary) => fs.readFileSync(binary).includes('__asan_init');
 
+/* A leak check looks at the process as a debugger does, and so do tests of a developer who is not root. */
+const isProduct = fs.existsSync(plainBinary) && !isSanitized(plainBinary);
+const confinement = (binary) => {
+    const isConfined = binary === plainBinary && isProduct;
+    return { confined: isConfined, core_dumps: !isConfined || process.getuid() !== 0 };
+};
+
 const running = new Set();
 process.on('exit', () => running.forEach((gateway) => gateway.child.kill('SIGKILL')));
 
@@ -209,6 +216,7 @@ export async function startGateway(config = {}, { binary = strictBinary, ready: 
         fanout: { flush_ms: 20 },
         drain: { window_ms: 0, grace_ms: 5000 },
         node: { name: 'test-node' },
+        process: confinement(binary),
     };
     if (wantsTls && !config.tls) {
         const { certificate, key } = makeCertificate();
