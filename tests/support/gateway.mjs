@@ -13,6 +13,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeDefinitions } from './definitions.mjs';
 import { dropConnections, post, request } from './http_client.mjs';
+import { cpuMsOf } from './machine.mjs';
 import { makeCertificate, markSecure, wantsTls } from './tls.mjs';
 import { limited, until } from './waiting.mjs';
 
@@ -138,9 +139,7 @@ export class Gateway {
 
     /** Milliseconds on a processor so far: by the scheduler's account, which is finer than clock ticks. */
     cpuMs() {
-        const tasks = fs.readdirSync(`/proc/${this.pid}/task`);
-        return tasks.reduce((sum, task) =>
-            sum + Number(fs.readFileSync(`/proc/${this.pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1e6, 0);
+        return cpuMsOf(this.pid);
     }
 
     isAlive() {
