@@ -14,6 +14,7 @@ import { Scene, startScene } from './scene.mjs';
 
 const AWAY_MS = 30000; // bar B7
 const BACK_MS = 5000;
+const LAG_MS = 100; // of the event loop's p99, beyond which a gateway calls itself degraded
 
 let scene;
 let mounted;
@@ -29,8 +30,13 @@ afterEach(async () => {
 });
 
 const statusOf = async (node, target) => (await request(node.port, target, { agent: false })).status;
-const health = async (node) => (await request(node.port, '/health?level=detailed', { agent: false })).json();
+const health = async (node, level = 'detailed') => (await request(node.port, `/health?level=${level}`, { agent: false })).json();
 const isDown = ({ sources }) => Object.values(sources).some(({ up }) => !up);
+
+/** Healthy; or nothing is wrong but that the machine holds the process up, and it really does: that is told before what is down. */
+const isWell = (said) => said.status === 'healthy'
+    || (said.reason === 'event loop lag' && said.loop_lag_p99_ms > LAG_MS
+        && !isDown(said) && Object.values(said.upstreams).every(({ state }) => state === 'up'));
 
 /** One change on each way; resolves with the ms until every viewer has both. */
 async function bothWays() {
@@ -100,9 +106,8 @@ test('a start with both servers down comes up degraded, serves, and heals by its
     console.log(`healed after ${Math.round(took)} ms`);
     scene.judge.assertSound();
     await until('health to say so', async () => {
-        const said = await health(bed.nodes[0]);
-        // A machine that holds the process up is told as such, and is not what this test is about.
-        assert.ok(said.status === 'healthy' || said.degraded === 'event loop lag', JSON.stringify(said));
+        const said = await health(bed.nodes[0], 'diagnostic');
+        assert.ok(isWell(said), JSON.stringify(said));
         return true;
     }, { within: 10000 });
 });
