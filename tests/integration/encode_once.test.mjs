@@ -15,11 +15,11 @@ test('1,000 viewers, one change: the encoder runs once; with event streams besid
     const crowd = new Crowd();
     const encodes = () => gateway.metric('gw_encodes_total', { message: 'update' });
     await gateway.post([{ field: 'test.count', value: 0 }, { field: 'test.level', value: 1 }]);
-    const opening = performance.now();
     await crowd.call('open', { port: gateway.port, count: 1000, board: 'alpha' });
-    const snapshots = await gateway.metric('gw_encodes_total', { message: 'snapshot' });
-    const seconds = (performance.now() - opening) / 1000; // a snapshot says what time it is, and is used for a second
-    assert.ok(snapshots <= 1 + seconds, `${snapshots} snapshots of one position in ${seconds} s`);
+    /* A snapshot says what time it is, and is used for a second: one is enough, unless the viewers took longer to come. */
+    const times = [...new Set((await crowd.call('reports')).map(({ snapshotNow }) => snapshotNow))].sort();
+    assert.equal(await gateway.metric('gw_encodes_total', { message: 'snapshot' }), times.length, 'snapshots of one position');
+    assert.ok(times.every((time, i) => i === 0 || time - times[i - 1] > 1000), `snapshots of one position at ${times}`);
 
     let before = await encodes();
     await gateway.post({ field: 'test.count', value: 1 });

@@ -21,6 +21,9 @@ const states = async () => Object.fromEntries(Object.entries((await health('deta
 const isNamed = async (names, degraded) =>
     names.includes(degraded) || (degraded === 'event loop lag' && (await health('diagnostic')).loop_lag_p99_ms > 100);
 
+/* One that is up but has lost a server; the same machine may make it worse. */
+const isDegraded = ({ status, loop_lag_p99_ms: lag }) => status === (lag > 1000 ? 'unhealthy' : 'degraded');
+
 before(async () => {
     ports = { redis: await freePort(), postgres: await freePort() };
     gateway = await startGateway({
@@ -75,7 +78,7 @@ test('it heals by itself when they come', async () => {
 
 test('when they go it stays ready, and names what is gone', async () => {
     await redis.stop();
-    await until('the news', async () => (await states()).redis !== 'up');
+    await until('the news', async () => isDegraded(await health('diagnostic')) && (await states()).redis !== 'up');
     const answer = await ready();
     assert.deepEqual([answer.status, answer.json().status], [200, 'ready']);
     assert.ok(await isNamed(['redis', 'postgres'], answer.json().degraded), answer.text);

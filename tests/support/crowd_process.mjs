@@ -70,6 +70,9 @@ class Traveller {
                 this.delays.push(first, now() - first);
             }
         }
+        if (message.type === 'snapshot') {
+            this.snapshotNow = message.now;
+        }
         viewer.isThere();
     }
 
@@ -97,11 +100,11 @@ class Traveller {
         }
     }
 
-    /** counts of the current connection's copy */
+    /** offset and epoch of the current connection's copy; snapshotNow: what time the last snapshot said it was */
     report() {
         const copy = this.viewer?.copy(this.options.board);
         return {
-            counts: this.counts, violations: [...this.violations, ...(this.viewer?.everyViolation() ?? [])], newest: this.viewer?.newest,
+            counts: this.counts, snapshotNow: this.snapshotNow, violations: [...this.violations, ...(this.viewer?.everyViolation() ?? [])], newest: this.viewer?.newest,
             moved: this.moved, moves: this.moves, code: this.code, isClosed: this.viewer?.isClosed, offset: copy?.offset, epoch: copy?.epoch,
         };
     }
