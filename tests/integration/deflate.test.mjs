@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { isSanitized, plainBinary, root, startGateway, stopAll } from '../support/gateway.mjs';
 import { WsViewer } from '../support/viewer.mjs';
 import { until } from '../support/waiting.mjs';
-import { deflated } from '../support/websockets.mjs';
+import { addressFor, deflated } from '../support/websockets.mjs';
 
 const { WebSocket } = createRequire(path.join(root, 'web/package.json'))('ws');
 const OFFER = { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits' };
@@ -61,7 +61,8 @@ test('all that negotiated it share one deflated frame; the others get the same m
 test('a client that offers it from a library gets every message, and may compress its own', async () => {
     const earlier = await inflateCount('ok');
     for (const perMessageDeflate of [true, { threshold: 0 }, { threshold: 0, serverMaxWindowBits: 12, clientMaxWindowBits: 9 }]) {
-        const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/ws`, 'kpi.v1', { perMessageDeflate });
+        const [url, options] = addressFor(gateway.port);
+        const socket = new WebSocket(url, 'kpi.v1', { perMessageDeflate, ...options });
         const messages = [];
         const say = (message) => socket.send(JSON.stringify(message), { compress: true });
         socket.on('message', (data) => messages.push(JSON.parse(data)));

@@ -228,13 +228,17 @@ export class RawWebSocket {
 const webPackage = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../web/package.json');
 let library;
 
+/** Where the `ws` package finds the gateway at `port`, and the options it needs for that: [url, options]. */
+export const addressFor = (port, target = '/ws') =>
+    (isSecure(port) ? [`wss://127.0.0.1:${port}${target}`, { ca: caOf() }] : [`ws://127.0.0.1:${port}${target}`, {}]);
+
 export class LibraryWebSocket {
     static open(port, { path: target = '/ws', protocol = 'kpi.v1', headers = {} } = {}) {
         library ??= createRequire(webPackage)('ws');
         return new Promise((resolve, reject) => {
             const socket = new LibraryWebSocket();
-            socket.ws = new library.WebSocket(`${isSecure(port) ? 'wss' : 'ws'}://127.0.0.1:${port}${target}`, protocol,
-                isSecure(port) ? { headers, ca: caOf() } : { headers });
+            const [url, options] = addressFor(port, target);
+            socket.ws = new library.WebSocket(url, protocol, { headers, ...options });
             socket.ws.on('open', () => { socket.isOpen = true; resolve(socket); });
             socket.ws.on('error', (error) => { socket.error = error; reject(error); });
             socket.ws.on('message', (data, isBinary) => {
