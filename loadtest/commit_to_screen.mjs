@@ -5,12 +5,14 @@
  *
  *     node loadtest/commit_to_screen.mjs [--viewers 1000] [--rate 100] [--seconds 5] [--rounds 7] [--build build] [--only redis]
  *
+ * Where there are two processors or more, the gateway has the last one to itself, and everything else shares the others.
+ *
  * Three ways, one after the other in the same gateway: with the doorbell, with NOTIFY suppressed (poll only), by Redis. A run counts when
  * the hypervisor and processes that have no part in it took at most 5 % of the machine; each way runs until `rounds` runs count, or four times as
  * often. Judged is the median of their 99th percentiles.
  * Ends with status 1 when one is above its limit, when a way was never quiet, or when anything was lost or wrong in any run.
  */
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -74,7 +76,16 @@ function familyMs(pid) {
     return TICK_MS * familyOf(pid).reduce((sum, id) => sum + ticks(id), 0);
 }
 
+const cores = os.cpus().length;
+/** From now on all threads of a process, and what it starts, run on these processors only. */
+function pin(pid, processors) {
+    if (cores > 1) {
+        execFileSync('taskset', ['--all-tasks', '--pid', '--cpu-list', processors, String(pid)], { stdio: 'ignore' });
+    }
+}
+
 const percent = (share) => `${(share * 100).toFixed(1)} %`;
+pin(process.pid, `0-${cores - 2}`);
 const postgres = await startPostgres({ settings: { fsync: 'on', full_page_writes: 'on' } });
 const redis = await startRedis();
 
@@ -83,7 +94,7 @@ async function runOnce(gateway, way, where) {
     const servers = () => familyMs(postgres.child.pid) + familyMs(redis.child.pid);
     const [before, since] = [servers(), performance.now()];
     const run = await load(gateway, way, where);
-    const share = (servers() - before) / ((performance.now() - since) * os.cpus().length);
+    const share = (servers() - before) / ((performance.now() - since) * cores);
     const result = { ...run.result, other_cpu: Math.max(0, run.result.other_cpu - share) };
     const { p50, p90, p99, p999, max, values: receipts } = result.latency_ms;
     console.log(`${way.name.padEnd(10)} p50 ${p50}  p90 ${p90}  p99 ${p99}  p99.9 ${p999}  max ${max}  receipts ${receipts}  us of gateway `
@@ -101,6 +112,7 @@ try {
     const gateway = await startGateway({
         definitions: { dir: definitions }, postgres: { url: postgres.url }, redis: { host: '127.0.0.1', port: redis.port },
     }, { binary: path.resolve(root, values.build, 'gateway/sophia-gateway') });
+    pin(gateway.pid, cores - 1);
     await until('the sources to be up', async () => (await gateway.get('/health')).json().status === 'healthy');
     const where = ['--postgres', postgres.url, '--redis', `127.0.0.1:${redis.port}`];
     const ways = [
