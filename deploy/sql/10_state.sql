@@ -8,7 +8,7 @@
 -- until the commit, and leaves no dead rows behind.
 create sequence if not exists sophia.doorbell_ms minvalue 0 start with 0;
 
--- "Look at the tables": one empty notification per 50 ms at most, whoever commits how often. Every NOTIFY takes a lock of the
+-- "Look at the tables": one empty notification per 10 ms at most, whoever commits how often. Every NOTIFY takes a lock of the
 -- whole cluster until its commit is on disk, so one per commit would let writers commit one by one. Who is not told of is found by
 -- the gateway's poll. A clock that was set back does not silence it. Callers whom every writer pays for ask first whether it is
 -- time, because an expression costs a sixth of a call.
@@ -18,7 +18,7 @@ declare
     now_ms bigint := date_part('epoch', clock_timestamp()) * 1000;
     ignored bigint;
 begin
-    if abs(now_ms - coalesce(pg_sequence_last_value('sophia.doorbell_ms'::regclass), 0)) >= 50 then
+    if abs(now_ms - coalesce(pg_sequence_last_value('sophia.doorbell_ms'::regclass), 0)) >= 10 then
         ignored := setval('sophia.doorbell_ms'::regclass, now_ms);
         perform pg_notify('sophia_doorbell', '');
     end if;
@@ -91,7 +91,7 @@ begin
         alter table sophia.kpi_state
             alter ver set default case when pg_current_xact_id() is not null then nextval('sophia.kpi_state_version') end,
             alter chg set default case
-                when abs(date_part('epoch', clock_timestamp()) * 1000 - coalesce(pg_sequence_last_value('sophia.doorbell_ms'), 0)) >= 50
+                when abs(date_part('epoch', clock_timestamp()) * 1000 - coalesce(pg_sequence_last_value('sophia.doorbell_ms'), 0)) >= 10
                     then sophia.ring_in()
                 else pg_current_xact_id() end;
     end if;
@@ -112,7 +112,7 @@ begin
     end if;
     new.chg := pg_current_xact_id(); -- first: no version is drawn by a transaction that has no number yet
     new.ver := nextval('sophia.kpi_state_version'::regclass);
-    if abs(date_part('epoch', clock_timestamp()) * 1000 - coalesce(pg_sequence_last_value('sophia.doorbell_ms'::regclass), 0)) >= 50 then
+    if abs(date_part('epoch', clock_timestamp()) * 1000 - coalesce(pg_sequence_last_value('sophia.doorbell_ms'::regclass), 0)) >= 10 then
         perform sophia.ring();
     end if;
     return new;
@@ -128,7 +128,7 @@ begin
     insert into sophia.kpi_state_gone (field, ver, chg)
         values (old.field, nextval('sophia.kpi_state_version'::regclass), this_transaction);
     ignored := nextval('sophia.kpi_state_version'::regclass); -- so that sophia_restamp sees a row that is given this version
-    if abs(date_part('epoch', clock_timestamp()) * 1000 - coalesce(pg_sequence_last_value('sophia.doorbell_ms'::regclass), 0)) >= 50 then
+    if abs(date_part('epoch', clock_timestamp()) * 1000 - coalesce(pg_sequence_last_value('sophia.doorbell_ms'::regclass), 0)) >= 10 then
         perform sophia.ring();
     end if;
     return old;
@@ -173,7 +173,7 @@ begin
     insert into sophia.relation_change (relation) values (pg_catalog.concat(tg_table_schema, '.', tg_table_name));
     if pg_catalog.abs(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) operator(pg_catalog.*) 1000
             operator(pg_catalog.-) coalesce(pg_catalog.pg_sequence_last_value('sophia.doorbell_ms'::pg_catalog.regclass), 0))
-            operator(pg_catalog.>=) 50 then
+            operator(pg_catalog.>=) 10 then
         perform sophia.ring();
     end if;
     return null;

@@ -28,9 +28,11 @@
 
 enum {
     LINEAGE_SIZE = 96,
-    SUBMISSION_ITEMS = 500,  /* a transaction that does not fit any more begins the next submission */
-    MAX_FIELDS = 1 << 20,    /* known from one full read */
-    MAX_COMPLAINTS = 1000,   /* fields that were logged */
+    SUBMISSION_ITEMS = 500, /* a transaction that does not fit any more begins the next submission */
+    MAX_FIELDS = 1 << 20,   /* known from one full read */
+    MAX_COMPLAINTS = 1000,  /* fields that were logged */
+    BUSY_MS =
+        500, /* after a change the next is likely: one read that finds nothing does not slow the poll down */
     PROBLEM_RETRY_MS = 1000, /* the table is missing, or may not be read */
     RESTART_RETRY_MS =
         1000, /* boards do not stay in the order we started: somebody else reads another server */
@@ -95,7 +97,8 @@ struct postgres_state {
     uint64_t read_at_ms;         /* last complete read */
     uint64_t woken_at_us;        /* 0: not by a notification */
     uint32_t wait_ms;
-    uint32_t restarts; /* in a row */
+    uint64_t found_at_ms; /* when a read last brought something */
+    uint32_t restarts;    /* in a row */
     struct full_read full;
     struct suspects suspects;
     struct horizon horizon;
@@ -613,6 +616,17 @@ static void continue_full(struct postgres_state *state)
 
 /* ---- reading what is new ---- */
 
+static void choose_wait(struct postgres_state *state, bool has_found)
+{
+    const struct postgres_state_options *options = &state->options;
+    uint64_t now = now_ms(state);
+    state->found_at_ms = has_found ? now : state->found_at_ms;
+    bool is_busy = state->found_at_ms != 0 && now - state->found_at_ms < BUSY_MS;
+    uint32_t longer_ms =
+        state->wait_ms < options->poll_max_ms / 2 ? state->wait_ms * 2 : options->poll_max_ms;
+    state->wait_ms = is_busy ? options->poll_min_ms : longer_ms;
+}
+
 static void take_news(struct postgres_state *state, const struct pg_result *result)
 {
     size_t count = pg_row_count(result), values = 0;
@@ -631,9 +645,7 @@ static void take_news(struct postgres_state *state, const struct pg_result *resu
     }
     submit(state, gathering.batch, false);
     look_at_suspects(state, snapshot);
-    state->wait_ms = count > 1                                         ? state->options.poll_min_ms
-                     : state->wait_ms * 2 < state->options.poll_max_ms ? state->wait_ms * 2
-                                                                       : state->options.poll_max_ms;
+    choose_wait(state, count > 1);
     char *copy = strdup(snapshot);
     state->wants_full = state->wants_full || values > STATE_NEWS_ROWS || !copy;
     snapshot_replace(state, copy);
