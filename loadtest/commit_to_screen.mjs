@@ -5,7 +5,8 @@
  *
  *     node loadtest/commit_to_screen.mjs [--viewers 1000] [--rate 100] [--seconds 5] [--rounds 7] [--build build] [--only redis]
  *
- * Where there are two processors or more, the gateway has the last one to itself, and everything else shares the others.
+ * Where there are two processors or more, the gateway has the last one to itself, and everything else shares the others; none of them
+ * sleeps (awake.mjs).
  *
  * Three ways, one after the other in the same gateway: with the doorbell, with NOTIFY suppressed (poll only), by Redis. A run counts when
  * the hypervisor and processes that have no part in it took at most 5 % of the machine; each way runs until `rounds` runs count, or four times as
@@ -20,10 +21,11 @@ import { parseArgs } from 'node:util';
 import { defineKpi, makeDefinitions } from '../tests/support/definitions.mjs';
 import { root, startGateway, stopAll } from '../tests/support/gateway.mjs';
 import { startPostgres } from '../tests/support/postgres.mjs';
-import { destroyServers, familyOf } from '../tests/support/private_server.mjs';
+import { destroyServers } from '../tests/support/private_server.mjs';
 import { startRedis } from '../tests/support/redis.mjs';
 import { installSchema, silenceDoorbell } from '../tests/support/sophia_schema.mjs';
 import { until } from '../tests/support/waiting.mjs';
+import { familyMs, keepAwake } from './awake.mjs';
 import { DISTURBED_ABOVE, disturbance, median } from './bench_numbers.mjs';
 
 const { values } = parseArgs({
@@ -66,16 +68,6 @@ function load(gateway, { name, letter, kind }, where) {
     });
 }
 
-/** Milliseconds of processor time that a server has used, with those of its children that have ended: it is part of what is measured. */
-function familyMs(pid) {
-    const TICK_MS = 10;
-    const ticks = (id) => {
-        const stat = fs.readFileSync(`/proc/${id}/stat`, 'utf8');
-        return stat.slice(stat.lastIndexOf(')') + 2).split(' ').slice(11, 15).reduce((sum, field) => sum + Number(field), 0); // fields 14 to 17
-    };
-    return TICK_MS * familyOf(pid).reduce((sum, id) => sum + ticks(id), 0);
-}
-
 const cores = os.cpus().length;
 /** From now on all threads of a process, and what it starts, run on these processors only. */
 function pin(pid, processors) {
@@ -85,16 +77,17 @@ function pin(pid, processors) {
 }
 
 const percent = (share) => `${(share * 100).toFixed(1)} %`;
+const awake = keepAwake();
 pin(process.pid, `0-${cores - 2}`);
 const postgres = await startPostgres({ settings: { fsync: 'on', full_page_writes: 'on' } });
 const redis = await startRedis();
 
-/** One run of one way; what PostgreSQL and Redis did in it is taken off what others did. */
+/** One run of one way; what PostgreSQL, Redis and those who keep the machine awake did in it is taken off what others did. */
 async function runOnce(gateway, way, where) {
-    const servers = () => familyMs(postgres.child.pid) + familyMs(redis.child.pid);
-    const [before, since] = [servers(), performance.now()];
+    const known = () => familyMs(postgres.child.pid) + familyMs(redis.child.pid) + awake.usedMs();
+    const [before, since] = [known(), performance.now()];
     const run = await load(gateway, way, where);
-    const share = (servers() - before) / ((performance.now() - since) * cores);
+    const share = (known() - before) / ((performance.now() - since) * cores);
     const result = { ...run.result, other_cpu: Math.max(0, run.result.other_cpu - share) };
     const { p50, p90, p99, p999, max, values: receipts } = result.latency_ms;
     console.log(`${way.name.padEnd(10)} p50 ${p50}  p90 ${p90}  p99 ${p99}  p99.9 ${p999}  max ${max}  receipts ${receipts}  us of gateway `
@@ -134,6 +127,7 @@ try {
     }
     await gateway.stop();
 } finally {
+    awake.stop();
     await stopAll();
     await destroyServers();
     fs.rmSync(definitions, { recursive: true, force: true });
