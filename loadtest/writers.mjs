@@ -5,7 +5,7 @@
  *     node loadtest/writers.mjs [--turns 20] [--turn-ms 1000]
  *
  * Without triggers means the same table with the same constraints and indexes. All groups of writers are connected and warm; they take
- * turns, the others being stopped meanwhile, so that what else the machine does meets them all alike. Ends with status 1 when inserts
+ * turns, the others being stopped meanwhile, so that what else the machine does meets them all alike; its processors do not sleep (awake.mjs). Ends with status 1 when inserts
  * into the state table, or into another table, keep less than 80 % of the throughput.
  */
 import { spawn } from 'node:child_process';
@@ -16,6 +16,7 @@ import { program, startPostgres } from '../tests/support/postgres.mjs';
 import { asServer, destroyServers } from '../tests/support/private_server.mjs';
 import { installSchema } from '../tests/support/sophia_schema.mjs';
 import { sleep, until } from '../tests/support/waiting.mjs';
+import { keepAwake } from './awake.mjs';
 
 const { values } = parseArgs({ options: { turns: { type: 'string', default: '20' }, 'turn-ms': { type: 'string', default: '1000' } } });
 const turns = Number(values.turns);
@@ -106,6 +107,7 @@ await installSchema(postgres);
 await postgres.sql(setUp);
 const listener = postgres.session(); // somebody hears the doorbell, as in operation
 await listener.sql('listen sophia_doorbell; listen loud');
+const awake = keepAwake();
 let isGood = true;
 for (const comparison of comparisons) {
     const rates = await compare(postgres, comparison);
@@ -116,5 +118,6 @@ for (const comparison of comparisons) {
         isGood &&= kind !== 'ours' || !comparison.isBar || share >= 0.8;
     }
 }
+awake.stop();
 await destroyServers();
 process.exitCode = isGood ? 0 : 1;
