@@ -94,7 +94,28 @@ const frames = [
   Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4]),
 ].map((bytes) => Buffer.concat([Buffer.from([6]), bytes]));
 
+/** The first byte chooses the provider, then come header values, a line each; the rest is the body (fuzz_webhook.c). */
+const hex = '0123456789abcdef'.repeat(4);
+const token = ['{"alg":"RS256"}', '{"exp":1700000060,"webhook_url":"https://kpi.example/hooks/a","body_sha256":""}', 'x'.repeat(256)]
+  .map((part) => Buffer.from(part).toString('base64url')).join('.');
+const webhooks = [
+  [`sha256=${hex}`, '72d3162e', 'push', '{"zen":"...","ref":"refs/heads/main"}'],
+  [`v0=${hex}`, '1700000000', '{"type":"url_verification","challenge":"3eZbrw1a"}'],
+  ['rQEKkaNUiu+1qGF//O/pw4BCzstSqO1PyUnGICmf+7o=', '1700000000000', '[{"eventId":1,"subscriptionId":2,"occurredAt":3,"subscriptionType":"a.b"}]'],
+  [hex, '[{"eventId":1}]'],
+  [hex, '{"eventId":1}'],
+  [hex, '234d1a4e', '{"type":"Issue","webhookTimestamp":1700000000000}'],
+  [`Bearer ${token}`, '{"callData":{"metaData":{"id":"1"}}}'],
+  [hex, '{"events":[{"action":"changed","resource":{"gid":"1"},"user":null}]}'],
+  [hex.slice(0, 40), '{"id":"evt_1","type":"deployment.succeeded"}'],
+  ['{"passcode":"x","event_type":"PING","webhook_id":"1","timestamp":"t"}'],
+  ['v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= v1a,x', '1614265330', 'msg_1', '{"type":"invoice.paid"}'],
+  [hex, 'a=1'],
+  ['Bearer token', '{"type":"a"}'],
+].map((lines, provider) => `${String.fromCharCode(provider)}${lines.join('\n')}`);
+
 const seeds = {
+  webhook: webhooks,
   catalog: definitions(),
   config: [...files(join(root, 'deploy'), '.yaml'), ...files(join(root, 'tests', 'check_config', 'cases'), '.yaml')],
   redis_payload: payloads,

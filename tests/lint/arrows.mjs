@@ -35,7 +35,7 @@ const pipelineFiles = new Set(['pipeline.h', 'pipeline.c', 'pipeline_definitions
 
 /** A header that names a library -> the only places that may include it: a room, or one file. */
 export const homes = [
-    { pattern: /^jansson\.h$/, places: ['protocol', 'catalog', 'sources'] },
+    { pattern: /^jansson\.h$/, places: ['protocol', 'catalog', 'access', 'sources'] },
     { pattern: /^(libwebsockets\.h|libwebsockets\/)/, places: ['io'] },
     { pattern: /^(uv\.h|uv\/)/, places: ['io'] },
     { pattern: /^liburing/, places: ['io'] },
