@@ -1,7 +1,7 @@
 /**
  * Options that are lists of maps: postgres.notifications, redis.channels, redis.streams. Internal to config/.
  *
- * Each map is one struct of an array that struct config points to; a table in entries.c says which key is
+ * Each map is one struct of an array that struct config points to; a table in forms.c says which key is
  * which member, so that reading, printing, comparing and freeing are written once.
  */
 #ifndef SOPHIA_CONFIG_ENTRIES_H
