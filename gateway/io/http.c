@@ -268,6 +268,11 @@ const char *http_header(const struct http_exchange *exchange, const char *name)
     return request_header(exchange->request, name);
 }
 
+unsigned http_header_count(const struct http_exchange *exchange, const char *name)
+{
+    return request_header_count(exchange->request, name);
+}
+
 const char *http_body(const struct http_exchange *exchange, size_t *out_length)
 {
     *out_length = exchange->body_length;

@@ -41,8 +41,10 @@ const char *http_path(const struct http_exchange *exchange);
 const char *http_path_part(const struct http_exchange *exchange, size_t index);
 /** Query parameter, percent-decoded, or NULL. */
 const char *http_query(const struct http_exchange *exchange, const char *name);
-/** One of: authorization, if-none-match, last-event-id, accept-encoding, origin, content-type, user-agent, forwarded, x-*. NULL when absent. */
+/** The first header of this name, in lower case; NULL when absent. */
 const char *http_header(const struct http_exchange *exchange, const char *name);
+/** How many headers of this name there are: http_header() is the first. */
+unsigned http_header_count(const struct http_exchange *exchange, const char *name);
 const char *http_body(const struct http_exchange *exchange, size_t *out_length);
 const char *http_peer_address(const struct http_exchange *exchange);
 bool http_peer_is_loopback(const struct http_exchange *exchange);

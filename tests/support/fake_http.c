@@ -92,8 +92,22 @@ const char *http_query(const struct http_exchange *exchange, const char *name)
     return exchange->query_name && strcmp(exchange->query_name, name) == 0 ? exchange->query_value : NULL;
 }
 
+unsigned http_header_count(const struct http_exchange *exchange, const char *name)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < exchange->sent_count; i++) {
+        count += strcmp(exchange->sent[i].name, name) == 0;
+    }
+    return count > 0 || !http_header(exchange, name) ? count : 1;
+}
+
 const char *http_header(const struct http_exchange *exchange, const char *name)
 {
+    for (size_t i = 0; i < exchange->sent_count; i++) {
+        if (strcmp(exchange->sent[i].name, name) == 0) {
+            return exchange->sent[i].value;
+        }
+    }
     if (strcmp(name, "authorization") == 0) {
         return exchange->authorization;
     }

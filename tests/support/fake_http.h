@@ -17,8 +17,15 @@ struct fake_header {
     char value[256];
 };
 
+/** A header of a request, its name in lower case; several of one name are several of these. */
+struct fake_request_header {
+    const char *name, *value;
+};
+
 struct http_exchange {
     /* the request; set by the test */
+    const struct fake_request_header *sent; /* looked at before the members below; borrowed */
+    size_t sent_count;
     const char *part; /* what {id} matched */
     const char *query_name, *query_value;
     const char *authorization, *if_none_match;
