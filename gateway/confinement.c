@@ -1,6 +1,7 @@
 /*
  * Landlock: everything may be read, since a reload reads files that are not known yet (and libpq, OpenSSL and the resolver theirs), nothing
- * may be written, made, removed or executed. Rights that a kernel does not know must not be asked for, so they go by its version.
+ * may be written, made, removed or executed, except in the directories of files that are still to be made. Rights that a kernel does not
+ * know must not be asked for, so they go by its version.
  *
  * seccomp: a list of what is refused, with EPERM, not of what is allowed: that would depend on the versions of seven libraries, and on what
  * they do on the day something fails. The service unit has such a list (systemd keeps it), this one holds without it.
@@ -9,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/landlock.h>
 #include <seccomp.h>
 #include <stddef.h>
@@ -29,6 +31,8 @@
 #endif
 
 static const uint64_t reading = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+static const uint64_t writing =
+    LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE;
 
 /* Of the version of the kernel's Landlock, the rights that we give up, and those we keep. */
 static uint64_t rights_of(long version)
@@ -43,19 +47,32 @@ static uint64_t rights_of(long version)
     return rights;
 }
 
-static bool allow_reading(int ruleset)
+static bool allow_beneath(int ruleset, const char *directory, uint64_t rights)
 {
-    struct landlock_path_beneath_attr everything = {.allowed_access = reading,
-                                                    .parent_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
-    bool is_allowed = everything.parent_fd >= 0 && syscall(SYS_landlock_add_rule, ruleset,
-                                                           LANDLOCK_RULE_PATH_BENEATH, &everything, 0) == 0;
-    if (everything.parent_fd >= 0) {
-        (void)close(everything.parent_fd);
+    struct landlock_path_beneath_attr beneath = {
+        .allowed_access = rights, .parent_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    bool is_allowed = beneath.parent_fd >= 0 &&
+                      syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) == 0;
+    if (beneath.parent_fd >= 0) {
+        (void)close(beneath.parent_fd);
     }
     return is_allowed;
 }
 
-static bool confine_files(void)
+/** Files may be made beside this one. If that cannot be allowed it stays forbidden: whoever makes the file will be told. */
+static void allow_beside(int ruleset, const char *file)
+{
+    char directory[PATH_MAX];
+    const char *slash = strrchr(file, '/');
+    size_t length = slash == file ? 1 : slash ? (size_t)(slash - file) : 0;
+    if (length < sizeof directory) {
+        memcpy(directory, file, length);
+        directory[length] = '\0';
+        (void)allow_beneath(ruleset, length > 0 ? directory : ".", reading | writing);
+    }
+}
+
+static bool confine_files(const struct confinement_options *options)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (version < 1) {
@@ -66,13 +83,18 @@ static bool confine_files(void)
     if (ruleset < 0) {
         return false;
     }
-    bool is_confined = allow_reading(ruleset) && syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
+    for (size_t i = 0; options->new_files && options->new_files[i]; i++) {
+        allow_beside(ruleset, options->new_files[i]);
+    }
+    bool is_confined =
+        allow_beneath(ruleset, "/", reading) && syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
     (void)close(ruleset);
     return is_confined;
 }
 
-static bool confine_calls(void)
+static bool confine_calls(const struct confinement_options *options)
 {
+    (void)options;
     static const int refused[] = {
         SCMP_SYS(execve),
         SCMP_SYS(execveat),
@@ -133,16 +155,18 @@ static bool confine_calls(void)
     return is_loaded;
 }
 
-static bool forbid_dumps(void)
+static bool forbid_dumps(const struct confinement_options *options)
 {
+    (void)options;
     const struct rlimit none = {0};
     return setrlimit(RLIMIT_CORE, &none) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
 }
 
-static void confine_or_say(bool (*confine)(void), const char *what)
+static void confine_or_say(bool (*confine)(const struct confinement_options *options),
+                           const struct confinement_options *options, const char *what)
 {
     errno = 0;
-    if (!confine()) {
+    if (!confine(options)) {
         log_warn("not confined, continuing", LOG_TEXT("what", what), LOG_TEXT("err", strerror(errno)));
     }
 }
@@ -151,10 +175,10 @@ void confine_process(const struct confinement_options *options)
 {
     if (options->confines) {
         (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* if it fails, what follows says so */
-        confine_or_say(confine_files, "files (Landlock)");
-        confine_or_say(confine_calls, "system calls (seccomp)");
+        confine_or_say(confine_files, options, "files (Landlock)");
+        confine_or_say(confine_calls, options, "system calls (seccomp)");
     }
     if (!options->may_dump_memory) {
-        confine_or_say(forbid_dumps, "memory dumps");
+        confine_or_say(forbid_dumps, options, "memory dumps");
     }
 }

@@ -13,7 +13,9 @@
 #include <stdbool.h>
 
 struct confinement_options {
-    bool confines;        /* files, programs and system calls */
+    bool confines; /* files, programs and system calls */
+    const char *const *
+        new_files; /* NULL-terminated, or NULL: where files may still be made, changed and removed is beside these */
     bool may_dump_memory; /* and be looked into by others of the same user, as debuggers do */
 };
 

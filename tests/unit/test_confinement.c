@@ -73,6 +73,39 @@ static void test_no_file_is_written(void **state)
     assert_int_equal(access(NEW_FILE, F_OK), -1);
 }
 
+#define NEW_FOLDER "/tmp/sophia-confinement-folder"
+
+static int writes_beside_new_files_only(void)
+{
+    int file = open(NEW_FOLDER "/draft", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (file < 0 || write(file, "x", 1) != 1 || link(NEW_FOLDER "/draft", NEW_FOLDER "/secret") != 0 ||
+        unlink(NEW_FOLDER "/draft") != 0) {
+        return 1;
+    }
+    if (mkdir(NEW_FOLDER "/deeper", 0700) == 0 || errno != EACCES) {
+        return 2;
+    }
+    if (link(NEW_FOLDER "/secret", NEW_FILE) == 0) {
+        return 3;
+    }
+    return writes_no_file() == 0 ? 0 : 4;
+}
+
+static void test_where_a_file_is_still_to_come_files_are_made(void **state)
+{
+    (void)state;
+    if (!has_landlock()) {
+        print_message("this kernel has no Landlock\n");
+        skip();
+    }
+    static const char *const new_files[] = {"/nonexistent/secret", NEW_FOLDER "/secret", NULL};
+    assert_int_equal(mkdir(NEW_FOLDER, 0700), 0);
+    expect_of(&(struct confinement_options){.confines = true, .new_files = new_files},
+              writes_beside_new_files_only);
+    assert_int_equal(unlink(NEW_FOLDER "/secret"), 0);
+    assert_int_equal(rmdir(NEW_FOLDER), 0);
+}
+
 static int reads_and_connects(void)
 {
     char byte;
@@ -149,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_file_is_written),
+        cmocka_unit_test(test_where_a_file_is_still_to_come_files_are_made),
         cmocka_unit_test(test_files_are_read_and_sockets_work),
         cmocka_unit_test(test_no_program_is_started_and_no_call_of_power_works),
         cmocka_unit_test(test_memory_is_not_dumped),
