@@ -177,6 +177,7 @@ static void on_reload_signal(void *context)
     struct gateway *gateway = context;
     bool is_done = reload_options(gateway->config);
     is_done = (!gateway->tls || tls_reload(gateway->tls)) && is_done;
+    is_done = source_set_reload(gateway->sources) && is_done;
     if (!reload_definitions(gateway->config, gateway->pipeline) || !is_done) {
         metric_add(gateway->reload_failures, 1);
     }

@@ -15,6 +15,7 @@
 #include "confinement.h"
 #include "findings.h"
 #include "gateway.h"
+#include "sources/webhooks.h"
 #include "supervisor.h"
 
 enum { EXIT_WRONG_INPUT = 2 };
@@ -74,11 +75,20 @@ static struct catalog *definitions_load(const struct config *config)
     return catalog;
 }
 
+/* A webhook that waits for its handshake will store a secret. */
+static void confine(const struct config *config)
+{
+    const char *new_files[WEBHOOKS_MAX + 1];
+    webhooks_files_to_come(config->webhooks.hooks, config->webhooks.hook_count, new_files);
+    confine_process(&(struct confinement_options){.confines = config->process.is_confined,
+                                                  .new_files = new_files,
+                                                  .may_dump_memory = config->process.may_dump_core});
+}
+
 static int run(struct config *config, struct catalog *catalog)
 {
     signal(SIGPIPE, SIG_IGN); /* a peer that hangs up is an error code, not a death */
-    confine_process(&(struct confinement_options){.confines = config->process.is_confined,
-                                                  .may_dump_memory = config->process.may_dump_core});
+    confine(config);
     struct gateway *gateway = gateway_create(config, catalog);
     bool is_clean = gateway && gateway_run(gateway);
     gateway_destroy(gateway);

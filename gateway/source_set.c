@@ -14,10 +14,12 @@
 #include "sources/internal_source.h"
 #include "sources/postgres_source.h"
 #include "sources/redis_source.h"
+#include "sources/webhooks.h"
 #include "upstream_links.h"
 
 enum {
     SOURCES_MAX = 8,
+    WEBHOOKS_OUTSTANDING_MAX = 256,
     LEASE_TTL_MS = 3000, /* how long nobody reads when the one who did is gone */
     LEASE_KEY_MAX = 256,
 };
@@ -26,6 +28,7 @@ struct source_set {
     struct source *sources[SOURCES_MAX];
     size_t count;
     struct source *postgres;
+    struct source *webhooks;
     struct redis_lease *postgres_lease; /* NULL: this process is alone */
 };
 
@@ -50,6 +53,27 @@ static bool add_ingest(struct source_set *set, const struct source_set_options *
         .max_outstanding = ingest->max_outstanding,
     };
     return add(set, http_ingest_create(&ingest_options));
+}
+
+static bool add_webhooks(struct source_set *set, const struct source_set_options *options)
+{
+    const struct config_webhooks *webhooks = &options->config->webhooks;
+    const struct webhooks_source_options webhooks_options = {
+        .listener = options->listener,
+        .pipeline = options->pipeline,
+        .metrics = options->metrics,
+        .hooks = webhooks->hooks,
+        .hook_count = webhooks->hook_count,
+        .body_max_bytes = webhooks->body_max_bytes,
+        .rate_per_s = webhooks->rate_per_s,
+        .max_outstanding = WEBHOOKS_OUTSTANDING_MAX,
+        .now = clock_moment,
+    };
+    if (webhooks->hook_count == 0) {
+        return true;
+    }
+    set->webhooks = webhooks_source_create(&webhooks_options);
+    return add(set, set->webhooks);
 }
 
 static bool add_internal(struct source_set *set, const struct source_set_options *options)
@@ -189,8 +213,8 @@ static bool add_redis(struct source_set *set, const struct source_set_options *o
 struct source_set *source_set_create(const struct source_set_options *options)
 {
     struct source_set *set = calloc(1, sizeof *set);
-    if (set && !(add_ingest(set, options) && add_internal(set, options) && add_demo(set, options) &&
-                 add_postgres(set, options) && add_redis(set, options))) {
+    if (set && !(add_ingest(set, options) && add_webhooks(set, options) && add_internal(set, options) &&
+                 add_demo(set, options) && add_postgres(set, options) && add_redis(set, options))) {
         source_set_destroy(set);
         return NULL;
     }
@@ -206,6 +230,11 @@ bool source_set_start(struct source_set *set)
         }
     }
     return true;
+}
+
+bool source_set_reload(struct source_set *set)
+{
+    return !set->webhooks || webhooks_source_reload(set->webhooks);
 }
 
 void source_set_stop(struct source_set *set)

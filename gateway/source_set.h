@@ -36,6 +36,8 @@ struct source_set_options {
 struct source_set *source_set_create(const struct source_set_options *options);
 /** False after logging which could not. */
 bool source_set_start(struct source_set *set);
+/** Read again what sources keep in files of their own: secrets of webhooks. False after logging what stays as it was. */
+bool source_set_reload(struct source_set *set);
 /** No submission begins after this. NULL is allowed. */
 void source_set_stop(struct source_set *set);
 /** After the journals. NULL is allowed. */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "access/webhook_secrets.h"
 #include "base/clock.h"
 #include "config/entries.h"
 #include "config/mappings.h"
@@ -94,6 +95,57 @@ static void check_times(const struct loading *loading)
         loading_say(loading, loading_origin(loading, "drain.window_ms"), "drain.window_ms",
                     "%u must not be above drain.grace_ms, which is %u", config->drain.window_ms,
                     config->drain.grace_ms);
+    }
+}
+
+/* ---- webhooks ---- */
+
+static bool counts_events(const struct webhooks_hook *hook)
+{
+    for (size_t i = 0; i < hook->field_count; i++) {
+        if (!hook->fields[i].pointer) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_secret_files(const struct loading *loading, const struct origin *origin,
+                               const struct webhooks_hook *hook)
+{
+    struct stat status;
+    for (size_t i = 0; hook->secret_files[i]; i++) {
+        if (stat(hook->secret_files[i], &status) == 0 && (status.st_mode & S_IROTH) != 0) {
+            loading_warn(loading, origin, "webhooks.hooks", "%s can be read by everybody on this machine",
+                         hook->secret_files[i]);
+        }
+    }
+}
+
+static void check_hook(const struct loading *loading, const struct webhooks_hook *hook)
+{
+    const struct origin *origin = loading_origin(loading, "webhooks.hooks");
+    const struct webhook_options options = webhooks_options_of(hook);
+    char problem[WEBHOOK_PROBLEM_BYTES];
+    struct webhook *webhook = webhook_open(&options, (const char *const *)hook->secret_files, problem);
+    if (!webhook) {
+        loading_say(loading, origin, "webhooks.hooks", "\"%s\": %s", hook->name, problem);
+    }
+    webhook_destroy(webhook);
+    check_secret_files(loading, origin, hook);
+    if (counts_events(hook) && loading->config->journal_kind != JOURNAL_MEMORY) {
+        loading_say(loading, origin, "webhooks.hooks",
+                    "\"%s\": counts are kept by one process alone: they need journal.kind memory",
+                    hook->name);
+    }
+}
+
+/** Those that could not be read have been told of. */
+static void check_webhooks(const struct loading *loading)
+{
+    const struct config_webhooks *webhooks = &loading->config->webhooks;
+    for (size_t i = 0; loading->report->count == 0 && i < webhooks->hook_count; i++) {
+        check_hook(loading, &webhooks->hooks[i]);
     }
 }
 
@@ -321,6 +373,7 @@ void loading_check(const struct loading *loading)
     check_moved_url(loading);
     check_times(loading);
     check_tls(loading);
+    check_webhooks(loading);
     check_postgres(loading);
     check_redis(loading);
     check_workers(loading);

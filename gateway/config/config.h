@@ -20,6 +20,7 @@
 #include "sources/http_ingest.h"
 #include "sources/postgres_mapping.h"
 #include "sources/redis_mapping.h"
+#include "sources/webhooks_mapping.h"
 
 enum journal_kind { JOURNAL_MEMORY, JOURNAL_REDIS };
 
@@ -62,6 +63,13 @@ struct config_ingest {
     uint32_t max_outstanding;
     struct ingest_mapping *mappings; /* owned with all texts; NULL when there are none */
     size_t mapping_count;
+};
+
+struct config_webhooks {
+    struct webhooks_hook *hooks; /* owned with all texts and lists; the count follows the list */
+    size_t hook_count;
+    uint32_t body_max_bytes;
+    uint32_t rate_per_s;
 };
 
 struct config_viewer {
@@ -151,6 +159,7 @@ struct config {
     char *web_dir;         /* NULL: likewise */
     struct config_demo demo;
     struct config_ingest ingest;
+    struct config_webhooks webhooks;
     struct config_viewer viewer;
     struct config_admin admin;
     struct config_postgres postgres;
@@ -194,7 +203,7 @@ bool config_uses_redis(const struct config *config);
 bool config_uses_postgres(const struct config *config);
 
 /**
- * Does the catalogue hold the fields of ingest.mappings, postgres.notifications, redis.channels and
+ * Does the catalogue hold the fields of ingest.mappings, webhooks.hooks, postgres.notifications, redis.channels and
  * redis.streams? False with findings when not.
  */
 bool config_check_mappings(const struct config *config, const struct catalog *catalog,

@@ -12,8 +12,12 @@
 #include "catalog/nearest_word.h"
 #include "config/forms.h"
 #include "config/mappings.h"
+#include "protocol/json_pointer.h"
 
-enum { ENTRIES_MAX = 256 };
+enum {
+    ENTRIES_MAX = 256,
+    LIST_MAX = 64, /* texts of a list, fields of a map */
+};
 
 /* ---- the array in struct config ---- */
 
@@ -28,6 +32,7 @@ struct list {
                           offsetof(struct config, pointer) + offsetof(struct list, count) && \
                       sizeof((struct config *)0)->pointer == sizeof((struct list *)0)->at,   \
                   "a list is a pointer and its count")
+IS_LIST(webhooks.hooks, webhooks.hook_count);
 IS_LIST(postgres.notifications, postgres.notification_count);
 IS_LIST(redis.channels, redis.channel_count);
 IS_LIST(redis.streams, redis.stream_count);
@@ -54,6 +59,40 @@ static const char *text_at(const char *entry, const struct member *member)
     const char *text;
     memcpy(&text, entry + member->offset, sizeof text);
     return text;
+}
+
+static bool is_list(const struct member *member)
+{
+    return member->kind == MEMBER_TEXTS || member->kind == MEMBER_PATHS;
+}
+
+/** One const char *, and nothing else. */
+static bool is_text(const struct member *member)
+{
+    return member->kind != MEMBER_WORD && member->kind != MEMBER_FIELDS && !is_list(member);
+}
+
+static char **texts_at(const char *entry, const struct member *member)
+{
+    char **texts;
+    memcpy(&texts, entry + member->offset, sizeof texts);
+    return texts;
+}
+
+/** The fields of an entry: a pointer and a size_t behind it. */
+struct fields {
+    struct webhooks_field *at;
+    size_t count;
+};
+static_assert(offsetof(struct webhooks_hook, field_count) ==
+                  offsetof(struct webhooks_hook, fields) + offsetof(struct fields, count),
+              "fields are a pointer and their count");
+
+static struct fields fields_at(const char *entry, const struct member *member)
+{
+    struct fields fields;
+    memcpy(&fields, entry + member->offset, sizeof fields);
+    return fields;
 }
 
 static unsigned word_at(const char *entry, size_t offset)
@@ -103,9 +142,16 @@ static void read_word(const struct reading *reading, const struct member *member
             return;
         }
     }
-    char message[128];
-    (void)snprintf(message, sizeof message, "\"%.64s\" is neither %s nor %s", text, member->words[0],
-                   member->words[1]);
+    char message[256];
+    size_t length = (size_t)snprintf(message, sizeof message, "\"%.64s\" is not one of:", text);
+    for (size_t i = 0; member->words[i] != NULL && length < sizeof message; i++) {
+        length += (size_t)snprintf(message + length, sizeof message - length, "%s %s", i > 0 ? "," : "",
+                                   member->words[i]);
+    }
+    if (!member->words[2]) {
+        (void)snprintf(message, sizeof message, "\"%.64s\" is neither %s nor %s", text, member->words[0],
+                       member->words[1]);
+    }
     say(reading, node, member->key, message);
 }
 
@@ -126,6 +172,16 @@ static bool is_cache_class(const char *text)
            cache_default_class_count;
 }
 
+static bool is_slug(const char *text)
+{
+    return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_") == strlen(text);
+}
+
+static bool is_header_name(const char *text)
+{
+    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == strlen(text);
+}
+
 /** What is wrong with the text for this member; NULL when nothing is. */
 static const char *problem_of(const struct member *member, const char *text)
 {
@@ -144,6 +200,12 @@ static const char *problem_of(const struct member *member, const char *text)
     }
     if (member->kind == MEMBER_FIELD && !is_field_name(text)) {
         return "is not a field, such as exec.revenue_mtd";
+    }
+    if (member->kind == MEMBER_SLUG && !is_slug(text)) {
+        return "has other characters than a-z, 0-9, - and _, and becomes part of an address";
+    }
+    if (member->kind == MEMBER_HEADER && !is_header_name(text)) {
+        return "is no name of a header, such as X-Signature";
     }
     if (member->kind == MEMBER_CLASS && !is_cache_class(text)) {
         return "is no class of the cache, such as executive_kpis or default";
@@ -166,6 +228,133 @@ static void read_text(const struct reading *reading, const struct member *member
         }
     }
 }
+
+/* ---- lists and maps in an entry ---- */
+
+/** The text of a node of a list or map, or NULL with a finding. */
+static const char *item_text(const struct reading *reading, const struct member *member,
+                             const yaml_node_t *node)
+{
+    const char *text = node_text(node);
+    const char *problem = text ? problem_of(member, text) : "must hold texts";
+    if (text && node_is_cut(node)) {
+        problem = "contains control characters";
+    }
+    if (problem) {
+        say(reading, node, member->key, problem);
+        return NULL;
+    }
+    return text;
+}
+
+/** A copy of the text; of a path, relative to the file that names it. NULL when memory ran out. */
+static char *copy_item(const struct reading *reading, const struct member *member, const char *text)
+{
+    const struct loading *loading = reading->walk->loading;
+    bool is_joined = member->kind == MEMBER_PATHS && text[0] != '/' && loading->file;
+    char *copy = NULL;
+    if (!is_joined) {
+        return strdup(text);
+    }
+    return asprintf(&copy, "%s%s", loading->directory, text) < 0 ? NULL : copy;
+}
+
+static void read_texts(const struct reading *reading, const struct member *member, const yaml_node_t *node)
+{
+    if (node->type != YAML_SEQUENCE_NODE) {
+        say(reading, node, member->key, "must be a list, such as [a, b]");
+        return;
+    }
+    const yaml_node_item_t *items = node->data.sequence.items.start;
+    size_t count = (size_t)(node->data.sequence.items.top - items);
+    if (count == 0 || count > LIST_MAX) {
+        say(reading, node, member->key, count == 0 ? "must not be empty" : "has more than 64 items");
+        return;
+    }
+    char **texts = calloc(count + 1, sizeof *texts);
+    memcpy(reading->entry + member->offset, &texts, sizeof texts); /* freed with the entry, half filled too */
+    for (size_t i = 0; texts && i < count; i++) {
+        const char *text =
+            item_text(reading, member, yaml_document_get_node(reading->walk->document, items[i]));
+        texts[i] = text ? copy_item(reading, member, text) : NULL;
+        if (text && !texts[i]) {
+            loading_say_no_memory(reading->walk->loading);
+        }
+        if (!texts[i]) {
+            return;
+        }
+    }
+    if (!texts) {
+        loading_say_no_memory(reading->walk->loading);
+    }
+}
+
+#define COUNT_WORD "count"
+
+/** One pair of a map of fields, into the next place. False with a finding. */
+static bool read_field(const struct reading *reading, const struct member *member,
+                       const yaml_node_pair_t *pair, struct fields *fields)
+{
+    const yaml_node_t *key_node = yaml_document_get_node(reading->walk->document, pair->key);
+    const yaml_node_t *node = yaml_document_get_node(reading->walk->document, pair->value);
+    const char *key = node_key(reading->walk, key_node);
+    const char *text = key ? item_text(reading, member, node) : NULL;
+    if (!text) {
+        return false;
+    }
+    if (!is_field_name(key)) {
+        say(reading, key_node, member->key, "is a map of fields, such as exec.revenue_mtd");
+        return false;
+    }
+    for (size_t i = 0; i < fields->count; i++) {
+        if (strcmp(fields->at[i].field, key) == 0) {
+            say(reading, key_node, member->key, "names a field twice");
+            return false;
+        }
+    }
+    bool is_count = strcmp(text, COUNT_WORD) == 0;
+    if (!is_count && (text[0] != '/' || !json_pointer_is_valid(text))) {
+        say(reading, node, member->key,
+            "must say \"count\", or where in the event the value is, such as /data/amount");
+        return false;
+    }
+    struct webhooks_field *field = &fields->at[fields->count];
+    field->field = strdup(key);
+    field->pointer = is_count ? NULL : strdup(text);
+    if (!field->field || (!is_count && !field->pointer)) {
+        free((void *)(uintptr_t)field->field); /* const for those who only read */
+        free((void *)(uintptr_t)field->pointer);
+        loading_say_no_memory(reading->walk->loading);
+        return false;
+    }
+    fields->count++;
+    return true;
+}
+
+static void read_fields(const struct reading *reading, const struct member *member, const yaml_node_t *node)
+{
+    if (node->type != YAML_MAPPING_NODE) {
+        say(reading, node, member->key, "must be a map of fields to where their values are");
+        return;
+    }
+    struct pairs pairs = node_pairs(node);
+    size_t count = (size_t)(pairs.end - pairs.at);
+    if (count == 0 || count > LIST_MAX) {
+        say(reading, node, member->key, count == 0 ? "must not be empty" : "has more than 64 fields");
+        return;
+    }
+    struct fields fields = {.at = calloc(count, sizeof *fields.at)};
+    if (!fields.at) {
+        loading_say_no_memory(reading->walk->loading);
+        return;
+    }
+    while (pairs.at < pairs.end && read_field(reading, member, pairs.at, &fields)) {
+        pairs.at++;
+    }
+    memcpy(reading->entry + member->offset, &fields, sizeof fields);
+}
+
+/* ---- members and entries ---- */
 
 static const struct member *member_find(const struct form *form, const char *key)
 {
@@ -207,6 +396,10 @@ static void read_member(const struct reading *reading, const yaml_node_pair_t *p
     const char *text = node_text(node);
     if (*is_again) {
         say(reading, key_node, key, "is given twice");
+    } else if (is_list(member)) {
+        read_texts(reading, member, node);
+    } else if (member->kind == MEMBER_FIELDS) {
+        read_fields(reading, member, node);
     } else if (!text) {
         say(reading, node, key, "must be a single value");
     } else if (node_is_cut(node)) {
@@ -224,6 +417,7 @@ static void complete(const struct reading *reading, const yaml_node_t *node, con
                      const struct list *before)
 {
     const struct form *form = reading->form;
+    const size_t findings = reading->walk->loading->report->count;
     for (size_t i = 0; i < form->member_count; i++) {
         const struct member *member = &form->members[i];
         if (!is_given[i] && member->is_required) {
@@ -232,8 +426,9 @@ static void complete(const struct reading *reading, const yaml_node_t *node, con
             store_text(reading, member, member->fallback);
         }
     }
-    const char *problem = form->complete ? form->complete(reading->entry) : NULL;
-    if (problem && !form->members[0].is_required) { /* told above otherwise */
+    bool has_all = reading->walk->loading->report->count == findings;
+    const char *problem = form->complete && has_all ? form->complete(reading->entry) : NULL;
+    if (problem) {
         say(reading, node, NULL, problem);
     }
     for (size_t i = 0; form->is_double && i < before->count; i++) {
@@ -245,7 +440,7 @@ static void complete(const struct reading *reading, const yaml_node_t *node, con
 
 static void read_entry(const struct reading *reading, const yaml_node_t *node, const struct list *before)
 {
-    enum { MEMBERS_MAX = 8 };
+    enum { MEMBERS_MAX = 12 };
     bool is_given[MEMBERS_MAX] = {false};
     assert(reading->form->member_count <= MEMBERS_MAX);
     if (node->type != YAML_MAPPING_NODE) {
@@ -271,8 +466,9 @@ void entries_read(const struct walk *walk, const struct option *option, const ya
     }
     const yaml_node_item_t *items = node->data.sequence.items.start;
     size_t count = (size_t)(node->data.sequence.items.top - items);
-    if (count > ENTRIES_MAX) {
-        loading_say(walk->loading, origin, option->name, "has more than %d entries", ENTRIES_MAX);
+    const size_t most = form->most ? form->most : ENTRIES_MAX;
+    if (count > most) {
+        loading_say(walk->loading, origin, option->name, "has more than %zu entries", most);
         return;
     }
     struct list list = {.at = calloc(count + 1, form->size)};
@@ -291,17 +487,56 @@ void entries_read(const struct walk *walk, const struct option *option, const ya
 
 /* ---- the rest of their life ---- */
 
+static void print_quoted(struct bytes *out, const char *text)
+{
+    bytes_append_json_string(out, text, strlen(text)); /* a JSON string is a YAML string */
+}
+
+static void print_texts(struct bytes *out, char **texts)
+{
+    for (size_t i = 0; texts[i] != NULL; i++) {
+        bytes_append_text(out, i > 0 ? ", " : "[");
+        print_quoted(out, texts[i]);
+    }
+    bytes_append_byte(out, ']');
+}
+
+static void print_fields(struct bytes *out, const struct fields *fields)
+{
+    for (size_t i = 0; i < fields->count; i++) {
+        bytes_append_text(out, "\n        ");
+        print_quoted(out, fields->at[i].field);
+        bytes_append_text(out, ": ");
+        print_quoted(out, fields->at[i].pointer ? fields->at[i].pointer : COUNT_WORD);
+    }
+}
+
+/** The value of a member behind its key. */
+static void print_member(struct bytes *out, const struct member *member, const char *entry)
+{
+    if (member->kind == MEMBER_WORD) {
+        print_quoted(out, member->words[word_at(entry, member->offset)]);
+    } else if (is_list(member)) {
+        print_texts(out, texts_at(entry, member));
+    } else if (member->kind == MEMBER_FIELDS) {
+        struct fields fields = fields_at(entry, member);
+        print_fields(out, &fields);
+    } else {
+        print_quoted(out, text_at(entry, member));
+    }
+}
+
 /** "key: value" for each member that is set, the first after a dash. */
 static void print_entry(struct bytes *out, const struct form *form, const char *entry)
 {
     const char *lead = "\n    - ";
     for (size_t i = 0; i < form->member_count; i++) {
         const struct member *member = &form->members[i];
-        bool is_word = member->kind == MEMBER_WORD;
-        const char *text = is_word ? member->words[word_at(entry, member->offset)] : text_at(entry, member);
-        if (text && is_member_of(form, member, entry)) {
+        /* Whatever else it is, it is a pointer. */
+        bool is_set = member->kind == MEMBER_WORD || text_at(entry, member);
+        if (is_set && is_member_of(form, member, entry)) {
             bytes_append_format(out, "%s%s: ", lead, member->key);
-            bytes_append_json_string(out, text, strlen(text)); /* a JSON string is a YAML string */
+            print_member(out, member, entry);
             lead = "\n      ";
         }
     }
@@ -324,22 +559,55 @@ void entries_print_example(struct bytes *out, const struct option *option)
     bytes_append_text(out, form_of(option)->example);
 }
 
+static bool same_text(const char *left, const char *right)
+{
+    return left == right || (left && right && strcmp(left, right) == 0);
+}
+
+static bool same_texts(char **left, char **right)
+{
+    if (!left || !right) {
+        return left == right;
+    }
+    size_t i = 0;
+    while (left[i] && same_text(left[i], right[i])) {
+        i++;
+    }
+    return left[i] == right[i]; /* both at their end */
+}
+
+static bool same_fields(const struct fields *left, const struct fields *right)
+{
+    bool is_same = left->count == right->count;
+    for (size_t i = 0; is_same && i < left->count; i++) {
+        is_same = same_text(left->at[i].field, right->at[i].field) &&
+                  same_text(left->at[i].pointer, right->at[i].pointer);
+    }
+    return is_same;
+}
+
+static bool same_member(const struct member *member, const char *left, const char *right)
+{
+    if (member->kind == MEMBER_WORD) {
+        return word_at(left, member->offset) == word_at(right, member->offset);
+    }
+    if (is_list(member)) {
+        return same_texts(texts_at(left, member), texts_at(right, member));
+    }
+    if (member->kind == MEMBER_FIELDS) {
+        struct fields a = fields_at(left, member), b = fields_at(right, member);
+        return same_fields(&a, &b);
+    }
+    return same_text(text_at(left, member), text_at(right, member));
+}
+
 static bool same_entry(const struct form *form, const char *left, const char *right)
 {
     if (form->has_choice && word_at(left, form->choice_offset) != word_at(right, form->choice_offset)) {
         return false;
     }
     for (size_t i = 0; i < form->member_count; i++) {
-        const struct member *member = &form->members[i];
-        if (member->kind == MEMBER_WORD) {
-            if (word_at(left, member->offset) != word_at(right, member->offset)) {
-                return false;
-            }
-            continue;
-        }
-        const char *a = text_at(left, member);
-        const char *b = text_at(right, member);
-        if ((a == NULL) != (b == NULL) || (a && strcmp(a, b) != 0)) {
+        if (!same_member(&form->members[i], left, right)) {
             return false;
         }
     }
@@ -364,18 +632,30 @@ static bool is_known(const struct catalog *catalog, const char *field)
     return catalog_kpi_of_field(catalog, field) || catalog_kpi(catalog, field, strlen(field));
 }
 
+static void check_field(const struct loading *loading, const struct form *form, size_t index,
+                        const struct member *member, const char *field, const struct catalog *catalog)
+{
+    if (field && !is_known(catalog, field)) {
+        char place[96];
+        (void)snprintf(place, sizeof place, "%s: entry %zu: %s", form->option, index + 1, member->key);
+        say_unknown_field(loading, place, field, catalog);
+    }
+}
+
 static void check_list(const struct loading *loading, const struct form *form, const struct list *list,
                        const struct catalog *catalog)
 {
     for (size_t i = 0; i < list->count; i++) {
+        const char *entry = list->at + i * form->size;
         for (size_t j = 0; j < form->member_count; j++) {
             const struct member *member = &form->members[j];
-            const char *field =
-                member->kind == MEMBER_FIELD ? text_at(list->at + i * form->size, member) : NULL;
-            if (field && !is_known(catalog, field)) {
-                char place[96];
-                (void)snprintf(place, sizeof place, "%s: entry %zu: %s", form->option, i + 1, member->key);
-                say_unknown_field(loading, place, field, catalog);
+            if (member->kind == MEMBER_FIELD) {
+                check_field(loading, form, i, member, text_at(entry, member), catalog);
+            } else if (member->kind == MEMBER_FIELDS) {
+                struct fields fields = fields_at(entry, member);
+                for (size_t k = 0; k < fields.count; k++) {
+                    check_field(loading, form, i, member, fields.at[k].field, catalog);
+                }
             }
         }
     }
@@ -391,16 +671,44 @@ void entries_check(const struct loading *loading, const struct catalog *catalog)
     }
 }
 
+static void finish_texts(char **texts)
+{
+    for (size_t i = 0; texts && texts[i] != NULL; i++) {
+        free(texts[i]);
+    }
+    free(texts);
+}
+
+static void finish_fields(const struct fields *fields)
+{
+    for (size_t i = 0; i < fields->count; i++) {
+        free((void *)(uintptr_t)fields->at[i].field); /* const for those who only read */
+        free((void *)(uintptr_t)fields->at[i].pointer);
+    }
+    free(fields->at);
+}
+
+static void finish_member(const struct member *member, const char *entry)
+{
+    if (is_text(member)) {
+        free((void *)(uintptr_t)text_at(entry, member)); /* const for those who only read */
+    } else if (is_list(member)) {
+        finish_texts(texts_at(entry, member));
+    } else if (member->kind == MEMBER_FIELDS) {
+        struct fields fields = fields_at(entry, member);
+        finish_fields(&fields);
+    }
+}
+
 void entries_finish(const struct option *option, struct config *config)
 {
     const struct form *form = form_of(option);
     struct list list = list_of(option, config);
     for (size_t i = 0; i < list.count; i++) {
         for (size_t j = 0; j < form->member_count; j++) {
-            const struct member *member = &form->members[j];
-            char *entry = list.at + i * form->size;
-            if (member->kind != MEMBER_WORD && is_member_of(form, member, entry)) {
-                free((void *)(uintptr_t)text_at(entry, member)); /* const for those who only read */
+            const char *entry = list.at + i * form->size;
+            if (is_member_of(form, &form->members[j], entry)) {
+                finish_member(&form->members[j], entry);
             }
         }
     }

@@ -5,11 +5,15 @@
 #include <string.h>
 
 #include "cache/cache_class.h"
+#include "protocol/json_pointer.h"
 #include "protocol/limits.h"
 
 enum {
     NAME_MAX_BYTES = 512,
     QUERY_MAX_BYTES = 8192,
+    HOOK_NAME_MAX_BYTES = 64,
+    HEADER_NAME_MAX_BYTES = 64,
+    URL_MAX_BYTES = 2048,
     POSTGRES_NAME_MAX_BYTES = 63, /* NAMEDATALEN - 1: the server would cut a longer one */
 };
 
@@ -27,6 +31,32 @@ static bool is_double_redis(const void *left, const void *right)
     return a->kind == b->kind && a->name && b->name && strcmp(a->name, b->name) == 0;
 }
 
+/** The proof is the provider's own, but for those that have none. */
+static const char *complete_hook(void *entry)
+{
+    const struct webhooks_hook *hook = entry;
+    bool is_own = hook->provider == WEBHOOK_HMAC || hook->provider == WEBHOOK_BEARER;
+    if (!is_own &&
+        (hook->signature_header || hook->signature_prefix || hook->time_header || hook->id_header)) {
+        return "signature_header, signature_prefix, time_header and id_header are for the providers hmac and bearer";
+    }
+    if (hook->provider == WEBHOOK_BEARER && (hook->signature_prefix || hook->time_header)) {
+        return "signature_prefix and time_header are for the provider hmac";
+    }
+    if (webhook_needs_url(hook->provider) && !hook->public_url) {
+        return "needs public_url, the whole address that the provider calls, because it signs that too";
+    }
+    return NULL;
+}
+
+static bool is_double_hook(const void *left, const void *right)
+{
+    const struct webhooks_hook *a = left;
+    const struct webhooks_hook *b = right;
+    return a->name && b->name && strcmp(a->name, b->name) == 0;
+}
+
+#define IN_HOOK(member) offsetof(struct webhooks_hook, member)
 #define IN_POSTGRES(member) offsetof(struct postgres_mapping, member)
 #define IN_REDIS(member) offsetof(struct redis_mapping, member)
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -79,7 +109,61 @@ static const struct member stream_members[] = {
     {.key = "from", .kind = MEMBER_WORD, .offset = IN_REDIS(stream_from), .words = from_words},
 };
 
+static const struct member hook_members[] = {
+    {.key = "name",
+     .kind = MEMBER_SLUG,
+     .offset = IN_HOOK(name),
+     .longest = HOOK_NAME_MAX_BYTES,
+     .is_required = true},
+    {.key = "provider",
+     .kind = MEMBER_WORD,
+     .offset = IN_HOOK(provider),
+     .is_required = true,
+     .words = webhook_provider_words},
+    {.key = "secret_files",
+     .kind = MEMBER_PATHS,
+     .offset = IN_HOOK(secret_files),
+     .longest = TEXT_MAX_BYTES,
+     .is_required = true},
+    {.key = "public_url", .offset = IN_HOOK(public_url), .longest = URL_MAX_BYTES},
+    {.key = "signature_header",
+     .kind = MEMBER_HEADER,
+     .offset = IN_HOOK(signature_header),
+     .longest = HEADER_NAME_MAX_BYTES},
+    {.key = "signature_prefix", .offset = IN_HOOK(signature_prefix), .longest = 32},
+    {.key = "encoding", .kind = MEMBER_WORD, .offset = IN_HOOK(encoding), .words = webhook_encoding_words},
+    {.key = "time_header",
+     .kind = MEMBER_HEADER,
+     .offset = IN_HOOK(time_header),
+     .longest = HEADER_NAME_MAX_BYTES},
+    {.key = "id_header",
+     .kind = MEMBER_HEADER,
+     .offset = IN_HOOK(id_header),
+     .longest = HEADER_NAME_MAX_BYTES},
+    {.key = "events", .kind = MEMBER_TEXTS, .offset = IN_HOOK(events), .longest = NAME_MAX_BYTES},
+    {.key = "fields",
+     .kind = MEMBER_FIELDS,
+     .offset = IN_HOOK(fields),
+     .longest = JSON_POINTER_MAX_BYTES,
+     .is_required = true},
+};
+
 static const struct form forms[] = {
+    {.option = "webhooks.hooks",
+     .size = sizeof(struct webhooks_hook),
+     .most = WEBHOOKS_MAX,
+     .members = hook_members,
+     .member_count = COUNT(hook_members),
+     .complete = complete_hook,
+     .is_double = is_double_hook,
+     .example = "  #hooks:\n"
+                "  #  - name: sales\n"
+                "  #    provider: standard\n"
+                "  #    secret_files: [sales.secret, sales.secret.old]\n"
+                "  #    events: [deal.won]\n"
+                "  #    fields:\n"
+                "  #      exec.revenue_mtd: /data/revenue_mtd\n"
+                "  #      exec.calls_today: count\n"},
     {.option = "postgres.notifications",
      .size = sizeof(struct postgres_mapping),
      .members = notification_members,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "protocol/limits.h"
+#include "sources/webhooks_mapping.h"
 
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"json", "text", NULL};
@@ -76,6 +77,13 @@ const struct option config_options[OPTION_COUNT] = {
      "Ingest requests being worked on at one time; one more is answered with 503."},
     {"ingest.mappings", OPTION_MAPPINGS, AT(ingest.mappings), NULL, 0, 0, NULL, false,
      "For bodies of the form {source_name, data}: per source, which member of data becomes which field."},
+    {"webhooks.hooks", OPTION_ENTRIES, AT(webhooks.hooks), NULL, 0, 0, NULL, false,
+     "Webhooks to take at /hooks/NAME: who sends them, the files of the secrets, and which values become which fields."},
+    {"webhooks.body_max_bytes", OPTION_INTEGER, AT(webhooks.body_max_bytes), "1048576", 1024, 26214400, NULL,
+     false, "A larger webhook is answered with 413 before it is read."},
+    {"webhooks.rate_per_s", OPTION_INTEGER, AT(webhooks.rate_per_s), "20", 1, WEBHOOKS_RATE_MAX_PER_S, NULL,
+     false,
+     "Genuine webhooks a second, of each hook; more are answered with 429, and as many at once are allowed."},
     {"viewer.key", OPTION_SECRET, AT(viewer.key), NULL, 1, TOKEN_MAX_BYTES, NULL, false,
      "Key that viewers send; unset: whoever reaches the port may watch."},
     {"viewer.key_file", OPTION_PATH, AT(viewer.key_file), NULL, 0, TEXT_MAX_BYTES, NULL, false,

@@ -7,6 +7,9 @@
 #include <assert.h>
 #include <string.h>
 
+#include "protocol/limits.h"
+#include "sources/webhooks_changes.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 
 /* An RSA key that nobody has the other half of. */
@@ -56,6 +59,31 @@ static struct webhook *open_one(enum webhook_provider provider)
     return webhook;
 }
 
+/* The same events as a hook would read them. */
+static void read_changes(const struct webhook *webhook, const struct webhook_delivery *delivery)
+{
+    static char kind[] = "a";
+    static char *kinds[] = {kind, NULL};
+    static struct webhooks_field fields[] = {
+        {"a.one", "/a"}, {"a.two#row", "/events/0/resource/gid"}, {"a.three", NULL}};
+    uint64_t count = 7;
+    uint64_t *counts[] = {NULL, NULL, &count};
+    const struct webhooks_hook hook = {
+        .events = delivery->type ? kinds : NULL, .fields = fields, .field_count = 3};
+    const struct webhooks_reading reading = {
+        .hook = &hook, .webhook = webhook, .delivery = delivery, .counts = counts};
+    struct webhooks_read read;
+    struct batch *batch = batch_create();
+    enum result result = webhooks_read_changes(&reading, batch, &read);
+    assert(result == RESULT_OK || result == RESULT_TOO_MANY || result == RESULT_MALFORMED);
+    assert(batch->count <= INGEST_ITEMS_MAX && read.events <= webhook_event_count(delivery));
+    for (size_t i = 0; i < batch->count; i++) {
+        assert(strncmp(batch->items[i].change.field, "a.", 2) == 0);
+        assert(batch->items[i].outcome == RESULT_OK || batch->items[i].detail[0] != '\0');
+    }
+    batch_destroy(batch);
+}
+
 static void read_events(const struct webhook *webhook, const struct webhook_request *request)
 {
     struct webhook_delivery delivery;
@@ -71,6 +99,7 @@ static void read_events(const struct webhook *webhook, const struct webhook_requ
         (void)webhook_event_type(webhook, &delivery, i); /* it may have none */
         (void)webhook_event_key(webhook, &delivery, i, key);
     }
+    read_changes(webhook, &delivery);
     webhook_delivery_finish(&delivery);
 }
 

@@ -3,7 +3,7 @@
  *
  *     protocol <- base <- catalog <- state <- fanout <- pipeline <- sources, transports <- main
  *                 base <- io <- journal, cache, access          <- pipeline, sources, transports <- main
- *                               catalog, cache, sources         <- config <- main
+ *                       catalog, cache, access, sources         <- config <- main
  */
 import path from 'node:path';
 import { sourcesOf } from './sources.mjs';
@@ -26,7 +26,7 @@ export const arrows = {
     pipeline: [...domain, 'io', 'journal', 'cache', 'access'],
     sources: edge,
     transports: edge,
-    config: [...services, 'catalog', 'cache', 'sources'],
+    config: [...services, 'catalog', 'cache', 'access', 'sources'],
     main: [...edge, 'sources', 'transports', 'config'],
 };
 

@@ -111,6 +111,20 @@ void small_gateway_release(void)
     }
 }
 
+void small_gateway_cut_off(void)
+{
+    is_holding = false;
+    size_t count = held_count;
+    held_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct journal_transaction *transaction = &held[i].transaction;
+        for (size_t j = 0; j < transaction->count; j++) {
+            transaction->items[j].outcome = RESULT_UNAVAILABLE;
+        }
+        held[i].done(held[i].context, transaction->items, transaction->count);
+    }
+}
+
 /* ---- the rest ---- */
 
 static void no_wake(void *context, uint64_t monotonic_ms)

@@ -31,6 +31,8 @@ struct moment small_gateway_now(void);
 /** Submissions wait from now on; release lets them through, in order. */
 void small_gateway_hold(void);
 void small_gateway_release(void);
+/** As release, but what was held is answered UNAVAILABLE: the journal was cut off. */
+void small_gateway_cut_off(void);
 
 /** A field's wire text on a board, or NULL. Lives until the next change. */
 const char *small_gateway_value(const struct small_gateway *gateway, const char *board, const char *field);

@@ -383,6 +383,117 @@ static void test_lists_of_maps_are_read(void **context)
     config_finish(config);
 }
 
+#define WITH_HOOKS "webhooks:\n  hooks:\n    "
+#define HOOK "name: a, provider: github, secret_files: [a.secret], "
+
+static void test_webhooks_are_read(void **context)
+{
+    (void)context;
+    char path[128];
+    write_file("a.secret", "s3cret", 0600);
+    write_file("b.secret", "s3cret", 0600);
+    struct config *config = must_load(
+        WITH_HOOKS "- name: sales\n      provider: hmac\n      secret_files: [a.secret, b.secret]\n"
+                   "      signature_header: X-Sig\n      encoding: base64\n      events: [won, lost]\n"
+                   "      fields:\n        x.y: /data/0/amount\n        x.z#row: count\n"
+                   "    - {name: b-2, provider: asana, secret_files: [none], fields: {x.y: count}}\n",
+        no_environment);
+    assert_int_equal(config->webhooks.hook_count, 2);
+    const struct webhooks_hook *hook = &config->webhooks.hooks[0];
+    assert_string_equal(hook->name, "sales");
+    assert_int_equal(hook->provider, WEBHOOK_HMAC);
+    (void)snprintf(path, sizeof path, "%s/b.secret", directory);
+    assert_string_equal(hook->secret_files[1], path);
+    assert_null(hook->secret_files[2]);
+    assert_string_equal(hook->signature_header, "X-Sig");
+    assert_null(hook->time_header);
+    assert_int_equal(hook->encoding, WEBHOOK_BASE64);
+    assert_string_equal(hook->events[1], "lost");
+    assert_null(hook->events[2]);
+    assert_int_equal(hook->field_count, 2);
+    assert_string_equal(hook->fields[0].field, "x.y");
+    assert_string_equal(hook->fields[0].pointer, "/data/0/amount");
+    assert_string_equal(hook->fields[1].field, "x.z#row");
+    assert_null(hook->fields[1].pointer);
+    assert_string_equal(config->webhooks.hooks[1].name, "b-2");
+    assert_null(config->webhooks.hooks[1].events);
+    config_finish(config);
+}
+
+static void test_findings_about_webhooks_name_the_remedy(void **context)
+{
+    (void)context;
+    write_file("a.secret", "s3cret", 0600);
+    write_file("empty.secret", "\n", 0600);
+    static const struct refused cases[] = {
+        {WITH_HOOKS "- {" HOOK "}\n", "gateway.yaml:3:7: webhooks.hooks: entry 1: fields: is missing"},
+        {WITH_HOOKS "- {provider: github, secret_files: [a.secret], fields: {x.y: /a}}\n",
+         "name: is missing"},
+        {WITH_HOOKS "- {name: a, secret_files: [a.secret], fields: {x.y: /a}}\n", "provider: is missing"},
+        {WITH_HOOKS "- {name: a, provider: github, fields: {x.y: /a}}\n", "secret_files: is missing"},
+        {WITH_HOOKS "- {name: A/b, provider: github, secret_files: [a.secret], fields: {x.y: /a}}\n",
+         "name: has other characters than a-z, 0-9, - and _"},
+        {WITH_HOOKS "- {name: a, provider: gitlab, secret_files: [a.secret], fields: {x.y: /a}}\n",
+         "provider: \"gitlab\" is not one of: github, slack, hubspot, hubspot_v2, hubspot_v1, linear, gong, asana, "
+         "vercel, figma, standard, hmac, bearer"},
+        {WITH_HOOKS "- {" HOOK "fields: {x.y: /a}}\n    - {" HOOK "fields: {x.y: /a}}\n",
+         "webhooks.hooks: entry 2: is there already"},
+        {WITH_HOOKS "- {" HOOK "fields: [x.y]}\n", "fields: must be a map of fields"},
+        {WITH_HOOKS "- {" HOOK "fields: {}}\n", "fields: must not be empty"},
+        {WITH_HOOKS "- {" HOOK "fields: {Revenue: /a}}\n", "fields: is a map of fields"},
+        {WITH_HOOKS "- {" HOOK "fields: {x.y: a}}\n", "fields: must say \"count\", or where in the event"},
+        {WITH_HOOKS "- {" HOOK "fields: {x.y: /a~}}\n", "fields: must say \"count\", or where in the event"},
+        {WITH_HOOKS "- {" HOOK "fields: {x.y: [a]}}\n", "fields: must hold texts"},
+        {WITH_HOOKS "- {" HOOK "fields: {x.y: /a, x.y: /b}}\n", "fields: names a field twice"},
+        {WITH_HOOKS "- {" HOOK "events: push, fields: {x.y: /a}}\n", "events: must be a list"},
+        {WITH_HOOKS "- {" HOOK "events: [], fields: {x.y: /a}}\n", "events: must not be empty"},
+        {WITH_HOOKS "- {" HOOK "events: [[a]], fields: {x.y: /a}}\n", "events: must hold texts"},
+        {WITH_HOOKS "- {" HOOK "events: [\"a\\0b\"], fields: {x.y: /a}}\n",
+         "events: contains control characters"},
+        {WITH_HOOKS "- {" HOOK "time_header: X-Time, fields: {x.y: /a}}\n",
+         "entry 1: signature_header, signature_prefix, time_header and id_header are for the providers hmac"},
+        {WITH_HOOKS "- {" HOOK "time_header: \"X Time\", fields: {x.y: /a}}\n",
+         "time_header: is no name of a header"},
+        {WITH_HOOKS
+         "- {name: a, provider: bearer, secret_files: [a.secret], time_header: X, fields: {x.y: /a}}\n",
+         "signature_prefix and time_header are for the provider hmac"},
+        {WITH_HOOKS "- {name: a, provider: hubspot, secret_files: [a.secret], fields: {x.y: /a}}\n",
+         "entry 1: needs public_url, the whole address that the provider calls, because it signs that too"},
+        {WITH_HOOKS
+         "- {name: a, provider: hubspot, public_url: kpi.example, secret_files: [a.secret], fields: {x.y: /a}}\n",
+         "webhooks.hooks: \"a\": needs public_url"},
+        {WITH_HOOKS "- {name: a, provider: github, secret_files: [nowhere], fields: {x.y: /a}}\n",
+         "/nowhere cannot be read: No such file"},
+        {WITH_HOOKS "- {name: a, provider: github, secret_files: [empty.secret], fields: {x.y: /a}}\n",
+         "/empty.secret does not hold one secret"},
+        {WITH_HOOKS
+         "- {name: a, provider: gong, public_url: \"https://a\", secret_files: [a.secret], fields: {x.y: /a}}\n",
+         "is not a public RSA key"},
+        {WITH_HOOKS "- {" HOOK "fields: {x.y: count}}\njournal:\n  kind: redis\nredis:\n  host: localhost\n",
+         "webhooks.hooks: \"a\": counts are kept by one process alone: they need journal.kind memory"},
+        {"webhooks:\n  rate_per_s: 51\n", "webhooks.rate_per_s: 51 is out of range 1..50"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_refused(cases[i].yaml, no_environment, cases[i].finding);
+    }
+}
+
+static void test_secrets_of_webhooks_are_not_for_everybody(void **context)
+{
+    (void)context;
+    struct config_report report;
+    write_file("a.secret", "s3cret", 0644);
+    struct config *config = load_text(WITH_HOOKS "- {" HOOK "fields: {x.y: /a}}\n", no_environment, &report);
+    assert_non_null(config);
+    assert_non_null(strstr(report.warnings.at, "/a.secret can be read by everybody on this machine"));
+    char *text = printed_config(config);
+    assert_null(strstr(text, "s3cret"));
+    assert_null(strstr(report.warnings.at, "s3cret"));
+    free(text);
+    config_report_finish(&report);
+    config_finish(config);
+}
+
 static void test_workers_need_a_shared_journal(void **context)
 {
     (void)context;
@@ -528,7 +639,10 @@ static void test_secrets_are_never_told(void **context)
 static void test_what_is_printed_can_be_read_again(void **context)
 {
     (void)context;
+    write_file("a.secret", "s3cret", 0600);
     struct config *config = must_load(
+        WITH_HOOKS
+        "- {" HOOK "events: [\"a: b\", c], fields: {x.y: count, \"x.z#a: b\": /a~1b}}\n"
         "listen:\n  port: 9001\n  allowed_origins: [\"https://a.example\"]\nnode:\n  name: \"a \\\"b\\\" #c\"\n"
         "demo:\n  speed: 0.25\ningest:\n  mappings:\n    crm:\n      \"a: b\": exec.revenue_mtd\n    none: {}\n" WITH_POSTGRES
         "- {channel: a, field: x.y, query: \"select\\n\\t$1\"}\n    - {channel: b, field: x.z}\n" WITH_REDIS
@@ -585,8 +699,11 @@ static void test_every_line_of_the_example_can_be_brought_into_force(void **cont
     char *example = printed(config_print_example);
     char *text = without_comment_marks(example);
     const char *upstreams[] = {"SOPHIA_REDIS_HOST=a", "SOPHIA_POSTGRES_URL=postgresql://a", NULL};
+    write_file("sales.secret", "whsec_c2FsZXM=", 0600);
+    write_file("sales.secret.old", "whsec_c2FsZXN0", 0600);
     struct config *config = must_load(text, upstreams);
     assert_int_equal(config->ingest.mapping_count, 1);
+    assert_int_equal(config->webhooks.hook_count, 1);
     assert_int_equal(config->postgres.notification_count, 1);
     assert_int_equal(config->redis.channel_count, 2);
     assert_int_equal(config->redis.stream_count, 1);
@@ -654,8 +771,10 @@ static void test_a_list_that_names_an_unknown_kpi_is_found(void **context)
     catalog_report_init(&definitions);
     struct catalog *catalog = catalog_load(SOURCE_ROOT "/deploy/definitions", &definitions);
     assert_non_null(catalog);
+    write_file("a.secret", "s3cret", 0600);
     struct config *config = must_load(
-        WITH_POSTGRES
+        WITH_HOOKS
+        "- {" HOOK "fields: {exec.revenue_mtd: /a, exec.revenue_mtt: count}}\n" WITH_POSTGRES
         "- {channel: a, field: exec.top_deals}\n    - {channel: b, field: exec.top_dealz}\n" WITH_REDIS
         "channels:\n    - {channel: a, kpi: exec.revenue_mtd}\n    - {channel: b}\n"
         "  streams:\n    - {stream: a, kpi: exec.nothing}\n",
@@ -664,7 +783,10 @@ static void test_a_list_that_names_an_unknown_kpi_is_found(void **context)
     config_report_init(&report);
     assert_false(config_check_mappings(config, catalog, &report));
     bytes_append_byte(&report.text, '\0');
-    assert_int_equal(report.count, 2);
+    assert_int_equal(report.count, 3);
+    assert_non_null(strstr(report.text.at,
+                           "webhooks.hooks: entry 1: fields: no KPI has the field \"exec.revenue_mtt\" "
+                           "(did you mean \"exec.revenue_mtd\"?)"));
     assert_non_null(strstr(report.text.at,
                            "postgres.notifications: entry 2: field: no KPI has the field \"exec.top_dealz\" "
                            "(did you mean \"exec.top_deals\"?)"));
@@ -692,6 +814,37 @@ static void test_a_reload_sees_a_changed_list(void **context)
         struct config *running = must_load(yaml, no_environment);
         (void)snprintf(yaml, sizeof yaml, WITH_REDIS "%s", lists[i % COUNT]);
         struct config *fresh = must_load(yaml, no_environment);
+        config_reload(running, fresh, &report);
+        assert_int_equal(report.warning_count, i / COUNT != i % COUNT);
+        config_report_finish(&report);
+        config_finish(running);
+        config_finish(fresh);
+    }
+}
+
+static void test_a_reload_sees_a_changed_webhook(void **context)
+{
+    (void)context;
+    write_file("a.secret", "s3cret", 0600);
+    write_file("b.secret", "s3cret", 0600);
+    static const char *const hooks[] = {
+        "",
+        WITH_HOOKS "- {" HOOK "fields: {x.y: /a}}\n",
+        WITH_HOOKS "- {" HOOK "fields: {x.y: /b}}\n",
+        WITH_HOOKS "- {" HOOK "fields: {x.y: count}}\n",
+        WITH_HOOKS "- {" HOOK "fields: {x.z: /a}}\n",
+        WITH_HOOKS "- {" HOOK "fields: {x.y: /a, x.z: /a}}\n",
+        WITH_HOOKS "- {" HOOK "events: [a], fields: {x.y: /a}}\n",
+        WITH_HOOKS "- {" HOOK "events: [a, b], fields: {x.y: /a}}\n",
+        WITH_HOOKS "- {name: a, provider: github, secret_files: [b.secret], fields: {x.y: /a}}\n",
+        WITH_HOOKS "- {name: a, provider: vercel, secret_files: [a.secret], fields: {x.y: /a}}\n",
+    };
+    enum { COUNT = sizeof hooks / sizeof *hooks };
+    for (size_t i = 0; i < (size_t)COUNT * COUNT; i++) {
+        struct config_report report;
+        config_report_init(&report);
+        struct config *running = must_load(hooks[i / COUNT], no_environment);
+        struct config *fresh = must_load(hooks[i % COUNT], no_environment);
         config_reload(running, fresh, &report);
         assert_int_equal(report.warning_count, i / COUNT != i % COUNT);
         config_report_finish(&report);
@@ -737,6 +890,8 @@ static void load_with_failures(const char **environment, void (*fail_after)(int)
             assert_string_equal(config->ingest.mappings[0].members[0].field, "x.y");
             assert_string_equal(config->redis.channels[0].kpi, "x.y");
             assert_string_equal(config->postgres.notifications[0].cache_class, "default");
+            assert_string_equal(config->webhooks.hooks[0].fields[0].pointer, "/a");
+            assert_string_equal(config->webhooks.hooks[0].events[0], "push");
         }
         config_finish(config);
         config_report_finish(&report);
@@ -747,8 +902,11 @@ static void test_every_allocation_may_fail(void **context)
 {
     (void)context;
     write_file("viewer.key", "a-long-enough-viewer-key", 0600);
+    write_file("a.secret", "s3cret", 0600);
     write_file(
         "gateway.yaml",
+        WITH_HOOKS
+        "- {" HOOK "events: [push], fields: {x.y: /a, x.z: count}}\n"
         "listen:\n  host: 127.0.0.2\n  allowed_origins: [\"https://a.example\"]\ndefinitions:\n  dir: defs\n"
         "viewer:\n  key_file: viewer.key\ningest:\n  mappings:\n    crm:\n      a: x.y\n" WITH_POSTGRES
         "- {channel: a, field: x.y}\n" WITH_REDIS "channels:\n    - {channel: a, kpi: x.y}\n",
@@ -769,6 +927,9 @@ int main(void)
         cmocka_unit_test(test_findings_name_line_column_and_option),
         cmocka_unit_test(test_findings_about_upstreams_name_the_remedy),
         cmocka_unit_test(test_lists_of_maps_are_read),
+        cmocka_unit_test(test_webhooks_are_read),
+        cmocka_unit_test(test_findings_about_webhooks_name_the_remedy),
+        cmocka_unit_test(test_secrets_of_webhooks_are_not_for_everybody),
         cmocka_unit_test(test_workers_need_a_shared_journal),
         cmocka_unit_test(test_an_alias_that_holds_itself_ends),
         cmocka_unit_test(test_all_findings_are_told),
@@ -787,6 +948,7 @@ int main(void)
         cmocka_unit_test(test_a_mapping_to_an_unknown_kpi_is_found),
         cmocka_unit_test(test_a_list_that_names_an_unknown_kpi_is_found),
         cmocka_unit_test(test_a_reload_sees_a_changed_list),
+        cmocka_unit_test(test_a_reload_sees_a_changed_webhook),
         cmocka_unit_test(test_a_reload_takes_over_what_can_change),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
