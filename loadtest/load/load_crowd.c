@@ -107,12 +107,20 @@ static void become_ready(struct load_crowd *crowd, struct load_viewer *viewer, u
 
 /* ---- messages ---- */
 
-static void measure(struct load_crowd *crowd, const struct load_frame *frame, uint64_t now_us)
+static uint64_t since(uint64_t due_us, uint64_t now_us)
+{
+    return now_us > due_us ? now_us - due_us : 0;
+}
+
+/* Until a viewer had it is until it was in its socket: a thousand viewers have more processors than the one that plays them here. */
+static void measure(struct load_crowd *crowd, const struct load_frame *frame, uint64_t received_us,
+                    uint64_t now_us)
 {
     for (uint32_t i = 0; frame->moments > 0 && i < frame->count; i++) {
         uint64_t due_us = frame->entries[i].value_us;
         if (due_us >= crowd->window_from_us && due_us < crowd->window_to_us) {
-            histogram_record(&crowd->tally.latency, now_us > due_us ? now_us - due_us : 0, 1);
+            histogram_record(&crowd->tally.latency, since(due_us, received_us), 1);
+            histogram_record(&crowd->tally.reading, since(due_us, now_us), 1);
         }
     }
 }
@@ -150,7 +158,7 @@ static void take_overlay(struct load_crowd *crowd, struct load_viewer *viewer, c
     switch (load_cursor_take(crowd->verify, &viewer->cursor, frame)) {
     case LOAD_TAKEN:
         if (frame->type == FRAME_UPDATE && !was_away && !viewer->is_slow) {
-            measure(crowd, frame, now_us);
+            measure(crowd, frame, crowd->wire.received_us, now_us);
         }
         if (viewer->copy && load_copy_take(crowd->verify, viewer->copy, frame) != RESULT_OK) {
             crowd->has_no_memory = true;

@@ -35,9 +35,10 @@ struct load_tally {
     uint64_t resyncs;                   /* snapshots and subscriptions beyond the first of each connection */
     uint64_t resumed[RESUME_WHOLE + 1]; /* how those who came back were answered (WebSocket) */
     uint64_t returned;                  /* came back */
-    uint64_t deliveries, delivered_bytes;    /* updates within the window; with their headers */
-    struct histogram latency;                /* of values that were due in the window */
-    struct histogram connecting;             /* from SYN to snapshot, first time */
+    uint64_t deliveries, delivered_bytes; /* updates within the window; with their headers */
+    struct histogram latency;             /* of values that were due in the window, to the viewer's socket */
+    struct histogram reading;             /* the same until they were read, which is our own doing */
+    struct histogram connecting;          /* from SYN to snapshot, first time */
     uint64_t first_connect_us, all_ready_us; /* 0: not yet */
     uint64_t storm_us, storm_over_us;        /* when it began, and when all were back; 0: not yet */
 };

@@ -261,6 +261,10 @@ static void add_times(json_t *report, const struct load_run *run, const struct m
                                   number(metrics->at[METRIC_P99]), "p999", number(metrics->at[METRIC_P999]),
                                   "max", number(metrics->at[METRIC_MAX]), "values",
                                   (json_int_t)run->tally->latency.count));
+    json_object_set_new(
+        report, "read_ms",
+        json_pack("{s:o, s:o}", "p50", number((double)histogram_quantile_us(&run->tally->reading, 0.5) / 1e3),
+                  "p99", number((double)histogram_quantile_us(&run->tally->reading, 0.99) / 1e3)));
     json_object_set_new(report, "connect",
                         json_pack("{s:o, s:o, s:o, s:o, s:o}", "seconds",
                                   number(metrics->at[METRIC_CONNECT_S]), "cpu_us_each",

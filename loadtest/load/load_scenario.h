@@ -18,7 +18,7 @@
  *   storm              {"at_s", "viewers"}: so many go away and come back, all at one moment
  *   quiet_s            how long viewers have at the end to reach the head
  *   rest_us            how long the reader rests between two looks: being woken for every frame would be paid by the
- *                      gateway on the same machine. Adds up to that much to every time.
+ *                      gateway on the same machine. No time counts until then: see load_stream_read()
  *   gateway            for loadtest/load.mjs: sections of the gateway's configuration
  *   kpis               for loadtest/load.mjs: members of every KPI's definition; {"priority": "normal"} lets changes gather
  *   expect             limits by name, see load_report.h

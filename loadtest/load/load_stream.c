@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { VIEWERS_PER_ADDRESS = 1000, FIRST_SOURCE = 0x7f010001 };
@@ -50,6 +52,7 @@ static bool prepare(int fd, const struct load_address *address, uint32_t number,
 {
     const int on = 1;
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) != 0 ||
         (receive_bytes > 0 &&
          setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes) != 0)) {
         return false;
@@ -82,9 +85,28 @@ bool load_stream_open(struct load_stream *stream, const struct load_address *add
     return true;
 }
 
-ssize_t load_stream_read(struct load_stream *stream, void *into, size_t size)
+/* The kernel's stamp, by the clock that load_now_us() began with. */
+static uint64_t stamp_of(struct msghdr *message)
 {
-    return recv(stream->fd, into, size, MSG_DONTWAIT);
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+        if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_TIMESTAMPNS) {
+            struct timespec at;
+            memcpy(&at, CMSG_DATA(part), sizeof at);
+            return (uint64_t)at.tv_sec * 1000000 + (uint64_t)at.tv_nsec / 1000;
+        }
+    }
+    return 0;
+}
+
+ssize_t load_stream_read(struct load_stream *stream, void *into, size_t size, uint64_t *out_received_us)
+{
+    struct iovec bytes = {.iov_base = into, .iov_len = size};
+    alignas(struct cmsghdr) char stamp[CMSG_SPACE(sizeof(struct timespec))];
+    struct msghdr message = {
+        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = stamp, .msg_controllen = sizeof stamp};
+    ssize_t got = recvmsg(stream->fd, &message, MSG_DONTWAIT);
+    *out_received_us = got > 0 ? stamp_of(&message) : 0;
+    return got;
 }
 
 ssize_t load_stream_write(struct load_stream *stream, const void *from, size_t length)

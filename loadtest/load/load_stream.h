@@ -31,8 +31,9 @@ struct load_stream {
  */
 bool load_stream_open(struct load_stream *stream, const struct load_address *address, uint32_t number,
                       int receive_bytes);
-/** As recv() and send() without waiting. */
-ssize_t load_stream_read(struct load_stream *stream, void *into, size_t size);
+/** As recv() without waiting. *out_received_us: when the kernel had the last of these bytes, as load_now_us(); 0: it does not say. */
+ssize_t load_stream_read(struct load_stream *stream, void *into, size_t size, uint64_t *out_received_us);
+/** As send() without waiting. */
 ssize_t load_stream_write(struct load_stream *stream, const void *from, size_t length);
 void load_stream_close(struct load_stream *stream);
 

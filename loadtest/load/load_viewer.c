@@ -13,8 +13,9 @@ enum {
     BUFFER_BYTES = 262144,
     BUFFER_MAX_BYTES = 64 * 1024 * 1024, /* a snapshot has at most 16 MiB */
     REQUEST_BYTES = 1024,
-    SLOW_RECEIVE_BYTES = 4096, /* a slow reader's window is full soon */
-    CONTROL_MAX_BYTES = 125,   /* RFC 6455, 5.5 */
+    SLOW_RECEIVE_BYTES = 4096,           /* a slow reader's window is full soon */
+    CONTROL_MAX_BYTES = 125,             /* RFC 6455, 5.5 */
+    STAMP_MAX_AGE_US = 60 * 1000 * 1000, /* else the clock was set: the time of reading counts */
 };
 
 bool load_wire_init(struct load_wire *wire)
@@ -342,12 +343,17 @@ enum load_reading load_viewer_read(struct load_wire *wire, struct load_viewer *v
         }
         size_t room = wire->capacity - viewer->rest_length;
         size_t wanted = room < left ? room : left;
-        ssize_t got = load_stream_read(&viewer->stream, wire->buffer + viewer->rest_length, wanted);
+        uint64_t stamp_us;
+        ssize_t got =
+            load_stream_read(&viewer->stream, wire->buffer + viewer->rest_length, wanted, &stamp_us);
         if (got <= 0) {
             return got == 0 ? LOAD_READING_CLOSED : failure_of(errno);
         }
         size_t length = viewer->rest_length + (size_t)got, taken;
-        enum load_reading reading = read_take(wire, viewer, length, load_now_us(), &taken);
+        uint64_t now_us = load_now_us();
+        bool is_stamped = stamp_us != 0 && stamp_us <= now_us && now_us - stamp_us < STAMP_MAX_AGE_US;
+        wire->received_us = is_stamped ? stamp_us : now_us;
+        enum load_reading reading = read_take(wire, viewer, length, now_us, &taken);
         if (!rest_keep(wire, viewer, taken, length - taken)) {
             return LOAD_READING_NO_MEMORY;
         }

@@ -61,6 +61,7 @@ struct load_wire {
     const struct load_address *addresses; /* by viewer->gateway */
     char *buffer;                         /* owned: what is being read */
     size_t capacity;
+    uint64_t received_us; /* when what is being read was in the viewer's socket: load_stream_read() */
     /* One message. It must not close the viewer. */
     void (*on_message)(void *context, struct load_viewer *viewer, const struct load_message *message,
                        uint64_t now_us);

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -233,6 +235,45 @@ static void test_a_refusal_and_an_end_are_told(void **state)
     assert_int_equal(load_viewer_read(&bed->wire, &bed->viewer, SIZE_MAX), LOAD_READING_CLOSED);
 }
 
+/* However late it is read. */
+static void test_a_byte_is_received_when_it_is_in_the_socket(void **state)
+{
+    (void)state;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof at;
+    int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listening, (const struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(listening, 1), 0);
+    assert_int_equal(getsockname(listening, (struct sockaddr *)&at, &length), 0);
+    const struct load_address address = {.at = at};
+    struct load_stream stream = {.fd = -1};
+    assert_true(load_stream_open(&stream, &address, 0, 0));
+    int server = accept(listening, NULL, NULL);
+    assert_true(server >= 0);
+
+    /* The kernel begins to stamp some time after it was asked to. */
+    bool is_stamped = false;
+    char byte;
+    uint64_t received_us = 0;
+    for (unsigned i = 0; i < 200 && !is_stamped; i++) {
+        uint64_t before_us = load_now_us();
+        assert_int_equal(send(server, "x", 1, MSG_NOSIGNAL), 1);
+        struct pollfd wait = {.fd = stream.fd, .events = POLLIN};
+        assert_int_equal(poll(&wait, 1, 5000), 1);
+        uint64_t there_us = load_now_us();
+        while (load_now_us() < there_us + 5000) {
+        }
+        assert_int_equal(load_stream_read(&stream, &byte, 1, &received_us), 1);
+        is_stamped = received_us + 1 >= before_us && received_us <= there_us + 1;
+    }
+    assert_true(is_stamped);
+    assert_int_equal(load_stream_read(&stream, &byte, 1, &received_us), -1);
+    assert_int_equal(received_us, 0);
+    load_stream_close(&stream);
+    (void)close(server);
+    (void)close(listening);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +286,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_limit_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ends_are_told_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_refusal_and_an_end_are_told, set_up, tear_down),
+        cmocka_unit_test(test_a_byte_is_received_when_it_is_in_the_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
