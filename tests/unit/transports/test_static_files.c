@@ -112,8 +112,9 @@ static const char *ask(struct fixture *f, const char *method, const char *path, 
     struct pollfd wait = {.fd = fd, .events = POLLOUT};
     assert_int_equal(poll(&wait, 1, 1000), 1);
     char request[1024];
-    int length = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%s\r\n",
-                          method, path, headers);
+    int length =
+        snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n",
+                 method, path, headers);
     assert_int_equal(send(fd, request, (size_t)length, 0), length);
     uint64_t end = clock_monotonic_ms() + 2000;
     f->heard_length = 0;
