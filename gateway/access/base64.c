@@ -4,6 +4,8 @@
  */
 #include "access/base64.h"
 
+#include <stdint.h>
+
 static const char standard[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 void base64_encode(const unsigned char *bytes, size_t length, char *out)
@@ -81,4 +83,22 @@ bool base64_decode(enum base64_alphabet alphabet, const char *text, size_t lengt
     }
     *out_length = count;
     return true;
+}
+
+void base64url_append(struct bytes *to, const void *from, size_t length)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const unsigned char *at = from;
+    uint32_t gathered = 0;
+    unsigned bits = 0;
+    for (size_t i = 0; i < length; i++) {
+        gathered = (gathered & 0xff) << 8 | at[i];
+        for (bits += 8; bits >= 6;) {
+            bits -= 6;
+            bytes_append_byte(to, digits[gathered >> bits & 63]);
+        }
+    }
+    if (bits > 0) {
+        bytes_append_byte(to, digits[gathered << (6 - bits) & 63]);
+    }
 }

@@ -114,7 +114,26 @@ const webhooks = [
   ['Bearer token', '{"type":"a"}'],
 ].map((lines, provider) => `${String.fromCharCode(provider)}${lines.join('\n')}`);
 
+/** Signed texts of the RFCs, each header with claims of ours, and the claims alone: they get a signature (fuzz_jwt.c). */
+const tokenTests = join(root, 'tests', 'unit', 'access');
+const signedTexts = readJson(join(tokenTests, 'jws_vectors.json')).cases;
+const claims = [
+  { sub: 'alice', iss: 'issuer', aud: ['a', 'b'], exp: 1800000100, nbf: 1799999000, iat: 1799999000.5, jti: 'one' },
+  { sub: '', iss: 7, aud: {}, exp: 'soon' },
+].map((object) => JSON.stringify(object));
+const tokens = [
+  ...signedTexts.map(({ token }) => token),
+  ...['{"alg":"HS256","kid":"hs","typ":"JWT"}', '{"alg":"none"}', '{"alg":"RS256","kid":"../rs","crit":["b64"],"b64":false}']
+    .map((header) => [header, claims[0], 'x'.repeat(32)].map((part) => Buffer.from(part).toString('base64url')).join('.')),
+  ...claims,
+];
+
 const seeds = {
+  jwk: [
+    ...['signing_keys.json', 'verifying_keys.json'].map((file) => readFileSync(join(tokenTests, file))),
+    ...signedTexts.map(({ keys }) => JSON.stringify(keys[0])),
+  ],
+  jwt: tokens,
   webhook: webhooks,
   catalog: definitions(),
   config: [...files(join(root, 'deploy'), '.yaml'), ...files(join(root, 'tests', 'check_config', 'cases'), '.yaml')],

@@ -93,9 +93,33 @@ static void test_bytes_that_do_not_fit_are_refused(void **state)
     assert_int_equal(length, 0);
 }
 
+static void test_every_length_comes_back_from_the_url_alphabet(void **context)
+{
+    (void)context;
+    unsigned char bytes[64], back[64];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (unsigned char)(255 - i * 37);
+    }
+    for (size_t length = 0; length <= sizeof bytes; length++) {
+        struct bytes text;
+        size_t decoded = SIZE_MAX;
+        bytes_init(&text, 256);
+        base64url_append(&text, bytes, length);
+        assert_int_equal(text.length, (length * 4 + 2) / 3);
+        assert_true(base64_decode(BASE64_URL, text.at ? text.at : "", text.length, back, length, &decoded));
+        assert_int_equal(decoded, length);
+        assert_memory_equal(back, bytes, length);
+        if (length > 0) {
+            assert_false(base64_decode(BASE64_URL, text.at, text.length, back, length - 1, &decoded));
+        }
+        bytes_finish(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_length_comes_back_from_the_url_alphabet),
         cmocka_unit_test(test_the_texts_of_the_standard),
         cmocka_unit_test(test_the_alphabets_differ_in_two_letters),
         cmocka_unit_test(test_nothing_else_is_base64),
