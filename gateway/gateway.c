@@ -55,6 +55,7 @@ struct gateway {
     struct loop_timer *hub_timer;
     struct pipeline *pipeline;
     struct data_path *data_path;
+    struct token_door *tokens; /* NULL: none */
     struct access *access;
     struct tls *tls; /* NULL: the port is plain */
     struct listener *listener;
@@ -178,6 +179,7 @@ static void on_reload_signal(void *context)
     bool is_done = reload_options(gateway->config);
     is_done = (!gateway->tls || tls_reload(gateway->tls)) && is_done;
     is_done = source_set_reload(gateway->sources) && is_done;
+    is_done = (!gateway->tokens || token_door_reload(gateway->tokens)) && is_done;
     if (!reload_definitions(gateway->config, gateway->pipeline) || !is_done) {
         metric_add(gateway->reload_failures, 1);
     }
@@ -190,7 +192,8 @@ static void warn_about_door(const struct gateway *gateway)
 {
     if (worker_number() <= 1 && !access_viewer_needs_token(gateway->access) &&
         !listener_is_loopback(gateway->listener)) {
-        log_warn("no viewer key is configured: whoever reaches this address may read every board");
+        log_warn(
+            "neither viewer key nor tokens are configured: whoever reaches this address may read every board");
     }
 }
 
@@ -290,14 +293,35 @@ static bool build_tls(struct gateway *gateway)
     return !config->certificate_file || gateway->tls;
 }
 
-static bool build_listener(struct gateway *gateway)
+static bool build_access(struct gateway *gateway)
 {
     const struct config *config = gateway->config;
-    const struct access_options access_options = {
+    const struct token_door_options door_options = {
+        .jwk_file = config->auth.jwk_file,
+        .rules = {.issuer = config->auth.issuer,
+                  .audience = config->auth.audience,
+                  .leeway_s = config->auth.leeway_s},
+    };
+    if (door_options.jwk_file) {
+        gateway->tokens = token_door_create(&door_options, gateway->metrics);
+        if (!gateway->tokens) {
+            return false;
+        }
+    }
+    const struct access_options options = {
         .viewer_key = config->viewer.key,
         .ingest_key = config->ingest.key,
         .admin_key = config->admin.key,
+        .tokens = gateway->tokens,
+        .cookie = config->auth.cookie,
     };
+    gateway->access = access_create(&options);
+    return gateway->access != NULL;
+}
+
+static bool build_listener(struct gateway *gateway)
+{
+    const struct config *config = gateway->config;
     const struct listener_options options = {
         .host = config->listen.host,
         .port = config->listen.port,
@@ -317,8 +341,7 @@ static bool build_listener(struct gateway *gateway)
         .allowed_origins = (const char *const *)config->listen.allowed_origins,
         .allowed_hosts = (const char *const *)config->listen.allowed_hosts,
     };
-    gateway->access = access_create(&access_options);
-    gateway->listener = gateway->access ? listener_create(gateway->loop, gateway->metrics, &options) : NULL;
+    gateway->listener = listener_create(gateway->loop, gateway->metrics, &options);
     return gateway->listener != NULL;
 }
 
@@ -431,8 +454,9 @@ static bool build(struct gateway *gateway, struct catalog *catalog)
     }
     gateway->reload_failures = metrics_counter(gateway->metrics, "gw_reload_failures_total", NULL,
                                                "Reloads that were refused whole.");
-    return build_core(gateway, catalog) && build_tls(gateway) && build_listener(gateway) &&
-           build_transports(gateway) && build_sources(gateway) && build_signals(gateway);
+    return build_core(gateway, catalog) && build_tls(gateway) && build_access(gateway) &&
+           build_listener(gateway) && build_transports(gateway) && build_sources(gateway) &&
+           build_signals(gateway);
 }
 
 struct gateway *gateway_create(struct config *config, struct catalog *catalog)
@@ -486,6 +510,7 @@ void gateway_destroy(struct gateway *gateway)
     static_files_destroy(gateway->files);
     tls_destroy(gateway->tls);
     access_destroy(gateway->access);
+    token_door_destroy(gateway->tokens);
     pipeline_destroy(gateway->pipeline);
     data_path_destroy(gateway->data_path);
     history_reader_destroy(gateway->history);

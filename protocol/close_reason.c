@@ -97,6 +97,8 @@ enum close_reason close_reason_of_result(enum result result)
         return CLOSE_FORBIDDEN;
     case RESULT_UNAUTHENTICATED:
         return CLOSE_TOKEN_INVALID;
+    case RESULT_EXPIRED:
+        return CLOSE_TOKEN_EXPIRED;
     case RESULT_FULL:
     case RESULT_NO_MEMORY:
     case RESULT_UNAVAILABLE:

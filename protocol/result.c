@@ -23,6 +23,7 @@ static const char *const names[RESULT_COUNT] = {
     [RESULT_TOO_MANY] = "too_many",
     [RESULT_FORBIDDEN] = "forbidden",
     [RESULT_UNAUTHENTICATED] = "unauthenticated",
+    [RESULT_EXPIRED] = "expired",
     [RESULT_UNCHANGED] = "unchanged",
     [RESULT_OLDER] = "older",
     [RESULT_OTHER_LINEAGE] = "other_lineage",

@@ -33,6 +33,7 @@ enum result {
     RESULT_TOO_MANY, /* subscriptions, items, columns */
     RESULT_FORBIDDEN,
     RESULT_UNAUTHENTICATED,
+    RESULT_EXPIRED, /* a token whose time is over */
     /* what the journal decided */
     RESULT_UNCHANGED,     /* accepted, nothing to tell */
     RESULT_OLDER,         /* a newer version is known */

@@ -1,39 +1,63 @@
 /**
  * Who may read, who may publish.
  *
- * This version knows shared bearer keys: one that lets viewers in, one that
- * lets producers in, one for operators. Keys are compared in constant time. With no viewer key every
- * viewer may read; with no ingest key producers must come from loopback; with no admin key nobody may administrate.
+ * Viewers come in by a shared key or by a token of their own; producers and operators by a shared key each. Keys are
+ * compared in constant time. With neither viewer key nor token door every viewer may read; with no ingest key producers
+ * must come from loopback; with no admin key nobody may administrate.
  */
 #ifndef SOPHIA_ACCESS_ACCESS_H
 #define SOPHIA_ACCESS_ACCESS_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include "access/token_door.h"
 #include "protocol/result.h"
 
 struct access;
 
 struct access_options {
-    const char *viewer_key; /* NULL: viewers need none */
-    const char *ingest_key; /* NULL: producers need none, but must come from loopback */
-    const char *admin_key;  /* NULL: nobody may administrate */
+    const char *viewer_key;    /* NULL: viewers need none */
+    const char *ingest_key;    /* NULL: producers need none, but must come from loopback */
+    const char *admin_key;     /* NULL: nobody may administrate */
+    struct token_door *tokens; /* NULL: none; outlives this */
+    const char *cookie; /* that may hold a viewer's token in HTTP requests; NULL: none; outlives this */
+};
+
+/** As whom a viewer came in. */
+struct access_grant {
+    bool has_token;           /* false: with the shared key, or because nothing is asked for */
+    struct jwt_claims claims; /* of the token */
 };
 
 struct access *access_create(const struct access_options *options);
 void access_destroy(struct access *access);
 
 bool access_viewer_needs_token(const struct access *access);
+/** Are there tokens besides the shared key? */
+bool access_has_tokens(const struct access *access);
 bool access_ingest_needs_key(const struct access *access);
 
-/** token may be NULL. Result: UNAUTHENTICATED when missing, FORBIDDEN when wrong. */
-MUST_CHECK enum result access_check_viewer(const struct access *access, const char *token);
-/** authorization: the header's value ("Bearer ..."), or NULL. */
-MUST_CHECK enum result access_check_viewer_header(const struct access *access, const char *authorization);
+/**
+ * May this viewer come in? token: the shared key or a signed token; may be NULL.
+ *
+ * Result: UNAUTHENTICATED when it is missing, EXPIRED when only its time is over, FORBIDDEN when wrong, NO_MEMORY.
+ *         out_grant is written with OK.
+ */
+MUST_CHECK enum result access_admit(const struct access *access, const char *token, int64_t now_s,
+                                    struct access_grant *out_grant);
+/** The same for a request. authorization and cookie: the headers' values, or NULL; the first wins. */
+MUST_CHECK enum result access_admit_request(const struct access *access, const char *authorization,
+                                            const char *cookie, int64_t now_s,
+                                            struct access_grant *out_grant);
+/** Result: UNAUTHENTICATED when missing, FORBIDDEN when wrong. authorization: the header's value ("Bearer ..."), or NULL. */
 MUST_CHECK enum result access_check_ingest(const struct access *access, const char *authorization,
                                            bool peer_is_loopback);
 /** May the peer change what others get, such as clear the cache? Result: as above; FORBIDDEN always without an admin key. */
 MUST_CHECK enum result access_may_administrate(const struct access *access, const char *authorization);
+
+/** Bring what ages up to date: before metrics are shown. */
+void access_tick(const struct access *access, int64_t now_s);
 
 #endif

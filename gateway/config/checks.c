@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "access/jwk_file.h"
 #include "access/webhook_secrets.h"
 #include "base/clock.h"
 #include "config/entries.h"
@@ -146,6 +147,55 @@ static void check_webhooks(const struct loading *loading)
     const struct config_webhooks *webhooks = &loading->config->webhooks;
     for (size_t i = 0; loading->report->count == 0 && i < webhooks->hook_count; i++) {
         check_hook(loading, &webhooks->hooks[i]);
+    }
+}
+
+/* ---- tokens ---- */
+
+/** RFC 6265 section 4.1.1: a token of HTTP. */
+static void check_cookie(const struct loading *loading)
+{
+    const char *cookie = loading->config->auth.cookie;
+    if (cookie &&
+        cookie[strspn(cookie, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.")] != '\0') {
+        loading_say(loading, loading_origin(loading, "auth.cookie"), "auth.cookie",
+                    "\"%.64s\" is not letters, digits, _, - and .", cookie);
+    }
+}
+
+static void check_needs_jwk_file(const struct loading *loading, const char *name, const char *value)
+{
+    if (value && !loading->config->auth.jwk_file) {
+        loading_say(loading, loading_origin(loading, name), name, "needs auth.jwk_file, which is not set");
+    }
+}
+
+static void check_auth(const struct loading *loading)
+{
+    const struct config_auth *auth = &loading->config->auth;
+    const struct origin *origin = loading_origin(loading, "auth.jwk_file");
+    check_needs_jwk_file(loading, "auth.issuer", auth->issuer);
+    check_needs_jwk_file(loading, "auth.audience", auth->audience);
+    check_needs_jwk_file(loading, "auth.cookie", auth->cookie);
+    check_cookie(loading);
+    if (!auth->jwk_file) {
+        return;
+    }
+    struct jwk_file file;
+    char problem[JWK_PROBLEM_BYTES];
+    struct jwk_set *keys = jwk_file_read(auth->jwk_file, JWK_TO_VERIFY, &file, problem);
+    if (!keys) {
+        loading_say(loading, origin, "auth.jwk_file", "%s %s", auth->jwk_file, problem);
+        return;
+    }
+    jwk_set_destroy(keys);
+    if (file.has_secret && file.is_world_readable) {
+        loading_warn(loading, origin, "auth.jwk_file",
+                     "%s holds a secret and can be read by everybody on this machine", auth->jwk_file);
+    }
+    if (!auth->audience) {
+        loading_warn(loading, origin, "auth.jwk_file",
+                     "without auth.audience a token made for another service opens this one too");
     }
 }
 
@@ -374,6 +424,7 @@ void loading_check(const struct loading *loading)
     check_times(loading);
     check_tls(loading);
     check_webhooks(loading);
+    check_auth(loading);
     check_postgres(loading);
     check_redis(loading);
     check_workers(loading);

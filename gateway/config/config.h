@@ -77,6 +77,14 @@ struct config_viewer {
     char *key_file;
 };
 
+struct config_auth {
+    char *jwk_file; /* NULL: no tokens */
+    char *issuer;   /* NULL: any, as is the next */
+    char *audience;
+    char *cookie; /* NULL: none */
+    uint32_t leeway_s;
+};
+
 struct config_admin {
     char *key; /* NULL: what needs it is refused */
     char *key_file;
@@ -161,6 +169,7 @@ struct config {
     struct config_ingest ingest;
     struct config_webhooks webhooks;
     struct config_viewer viewer;
+    struct config_auth auth;
     struct config_admin admin;
     struct config_postgres postgres;
     struct config_redis redis;

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "access/jwt.h"
 #include "protocol/limits.h"
 #include "sources/webhooks_mapping.h"
 
@@ -88,6 +89,16 @@ const struct option config_options[OPTION_COUNT] = {
      "Key that viewers send; unset: whoever reaches the port may watch."},
     {"viewer.key_file", OPTION_PATH, AT(viewer.key_file), NULL, 0, TEXT_MAX_BYTES, NULL, false,
      "File that holds viewer.key."},
+    {"auth.jwk_file", OPTION_PATH, AT(auth.jwk_file), NULL, 0, TEXT_MAX_BYTES, NULL, false,
+     "JSON file with the keys (a JWK set) that viewers' signed tokens (JWT) are checked with, besides viewer.key; SIGHUP reads it again. Unset: no tokens."},
+    {"auth.issuer", OPTION_TEXT, AT(auth.issuer), NULL, 0, 255, NULL, false,
+     "Whose tokens are good: their iss; unset: anybody's that are signed with one of the keys."},
+    {"auth.audience", OPTION_TEXT, AT(auth.audience), NULL, 0, 255, NULL, false,
+     "Whom tokens must be made for: in their aud; unset: whomever, other services of the issuer included."},
+    {"auth.leeway_s", OPTION_INTEGER, AT(auth.leeway_s), "30", 0, JWT_LEEWAY_MAX_S, NULL, false,
+     "How far the issuer's clock and ours may differ."},
+    {"auth.cookie", OPTION_TEXT, AT(auth.cookie), NULL, 0, 64, NULL, false,
+     "Cookie that may hold the token of event streams and other HTTP requests, which else comes in Authorization; unset: none."},
     {"admin.key", OPTION_SECRET, AT(admin.key), NULL, 1, TOKEN_MAX_BYTES, NULL, false,
      "Key for operators, such as those who clear the cache; unset: what needs it is refused."},
     {"admin.key_file", OPTION_PATH, AT(admin.key_file), NULL, 0, TEXT_MAX_BYTES, NULL, false,

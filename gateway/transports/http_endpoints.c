@@ -454,7 +454,9 @@ static void on_flow_metrics(void *context, struct http_exchange *exchange)
     }
     struct bytes body;
     bytes_init(&body, BODY_MAX_BYTES);
-    bytes_append_format(&body, "{\"now\":%lld", (long long)endpoints->options.now().wall_ms);
+    const int64_t now_ms = endpoints->options.now().wall_ms;
+    access_tick(endpoints->options.access, now_ms / 1000);
+    bytes_append_format(&body, "{\"now\":%lld", (long long)now_ms);
     append_text_member(&body, ",\"node\":", endpoints->options.node);
     bytes_append_text(&body, ",\"metrics\":");
     metrics_print_json(endpoints->options.metrics, &body);
@@ -468,6 +470,7 @@ static void on_metrics(void *context, struct http_exchange *exchange)
     struct http_endpoints *endpoints = context;
     struct bytes body;
     bytes_init(&body, BODY_MAX_BYTES);
+    access_tick(endpoints->options.access, endpoints->options.now().wall_ms / 1000);
     metrics_print(endpoints->options.metrics, &body);
     http_set_header(exchange, "Cache-Control", "no-store");
     http_reply_body(exchange, 200, PROMETHEUS_TYPE, &body);

@@ -1,8 +1,8 @@
 /**
  * What is read by plain GET: boards and their definitions, recent points, health, metrics.
  *
- * Everything below /api/v1/ and the health levels beyond basic need the viewer key where one is
- * configured; /health (basic), /health/live, /health/ready and /metrics never do and name no peer.
+ * Everything below /api/v1/ and the health levels beyond basic need the viewer key or a token where viewers
+ * do; /health (basic), /health/live, /health/ready and /metrics never do and name no peer.
  * Spec: PROTOCOL.md, "HTTP".
  */
 #ifndef SOPHIA_TRANSPORTS_HTTP_ENDPOINTS_H

@@ -1,6 +1,9 @@
 /* Shared by the endpoints; nothing here knows what is read. */
 #include "transports/http_reply.h"
 
+#include "base/clock.h"
+#include "protocol/close_reason.h"
+
 void http_reply_body(struct http_exchange *exchange, int status, const char *type, struct bytes *body)
 {
     if (bytes_failed(body)) {
@@ -11,22 +14,51 @@ void http_reply_body(struct http_exchange *exchange, int status, const char *typ
     bytes_finish(body);
 }
 
-bool http_reply_may_read(const struct access *access, struct metric *unauthenticated,
-                         struct http_exchange *exchange)
+/** How a refusal is told: one shared key knows a single one, tokens those of kpi.v1 (PROTOCOL.md, "Tokens"). */
+static void refuse(const struct access *access, struct http_exchange *exchange, enum result result)
 {
-    if (!access_viewer_needs_token(access) ||
-        access_check_viewer_header(access, http_header(exchange, "authorization")) == RESULT_OK) {
+    static const char realm[] = "Bearer realm=\"viewer\"";
+    static const char invalid[] = "Bearer realm=\"viewer\", error=\"invalid_token\"";
+    http_set_header(exchange, "Cache-Control", "no-store");
+    if (result == RESULT_NO_MEMORY) {
+        http_set_header(exchange, "Retry-After", "1");
+        http_problem(exchange, 503, result_name(result), NULL);
+    } else if (!access_has_tokens(access)) {
+        http_set_header(exchange, "WWW-Authenticate", realm);
+        http_problem(exchange, 401, "unauthenticated", "the viewer key is missing or wrong");
+    } else if (result == RESULT_UNAUTHENTICATED) {
+        http_set_header(exchange, "WWW-Authenticate", realm);
+        http_problem(exchange, 401, close_reason_name(CLOSE_TOKEN_REQUIRED), "a token is needed");
+    } else {
+        enum close_reason reason = result == RESULT_EXPIRED ? CLOSE_TOKEN_EXPIRED : CLOSE_TOKEN_INVALID;
+        http_set_header(exchange, "WWW-Authenticate", invalid);
+        http_problem(exchange, 401, close_reason_name(reason), close_reason_message(reason));
+    }
+}
+
+bool http_reply_admit(const struct access *access, struct metric *unauthenticated,
+                      struct http_exchange *exchange, struct access_grant *out_grant)
+{
+    enum result result =
+        access_admit_request(access, http_header(exchange, "authorization"), http_header(exchange, "cookie"),
+                             clock_wall_ms() / 1000, out_grant);
+    if (result == RESULT_OK) {
         return true;
     }
     metric_add(unauthenticated, 1);
-    http_set_header(exchange, "WWW-Authenticate", "Bearer realm=\"viewer\"");
-    http_set_header(exchange, "Cache-Control", "no-store");
-    http_problem(exchange, 401, "unauthenticated", "the viewer key is missing or wrong");
+    refuse(access, exchange, result);
     return false;
+}
+
+bool http_reply_may_read(const struct access *access, struct metric *unauthenticated,
+                         struct http_exchange *exchange)
+{
+    struct access_grant grant;
+    return http_reply_admit(access, unauthenticated, exchange, &grant);
 }
 
 struct metric *http_reply_unauthenticated(struct metrics *metrics)
 {
     return metrics_counter(metrics, "gw_http_unauthenticated_total", NULL,
-                           "Reads refused for want of a good viewer key.");
+                           "Reads refused for want of a good viewer key or token.");
 }

@@ -17,7 +17,10 @@ enum { BODY_MAX_BYTES = 16 * 1024 * 1024 };
 
 /** Answers with the body, or 500 when it did not fit; finishes it. */
 void http_reply_body(struct http_exchange *exchange, int status, const char *type, struct bytes *body);
-/** May this peer read? If not, it has been answered and counted. */
+/** May this peer read, and as whom? If not, it has been answered and counted. */
+bool http_reply_admit(const struct access *access, struct metric *unauthenticated,
+                      struct http_exchange *exchange, struct access_grant *out_grant);
+/** The same for those who only answer once. */
 bool http_reply_may_read(const struct access *access, struct metric *unauthenticated,
                          struct http_exchange *exchange);
 /** gw_http_unauthenticated_total. */

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "fanout/hub.h"
 #include "protocol/viewer_message.h"
+#include "transports/http_reply.h"
 
 struct sse_transport {
     struct sse_transport_options options;
@@ -137,13 +138,8 @@ static void on_request(void *context, struct http_exchange *exchange)
     const char *board = http_path_part(exchange, 0);
     struct position position;
     struct viewer_quality quality;
-    if (access_viewer_needs_token(transport->options.access) &&
-        access_check_viewer_header(transport->options.access, http_header(exchange, "authorization")) !=
-            RESULT_OK) {
-        metric_add(transport->refused, 1);
-        http_set_header(exchange, "WWW-Authenticate", "Bearer realm=\"viewer\"");
-        http_set_header(exchange, "Cache-Control", "no-store");
-        http_problem(exchange, 401, "unauthenticated", "the viewer key is missing or wrong");
+    struct access_grant grant;
+    if (!http_reply_admit(transport->options.access, transport->refused, exchange, &grant)) {
         return;
     }
     if (!hub_topic(pipeline_hub(transport->options.pipeline), board)) {

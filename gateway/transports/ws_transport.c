@@ -177,16 +177,28 @@ static void on_hello_due(void *context)
     hello_timer_arm(transport);
 }
 
-static bool token_is_good(struct ws_viewer *viewer, const char *token)
+static enum close_reason reason_of_admission(enum result result, const char *token)
+{
+    switch (result) {
+    case RESULT_EXPIRED:
+        return CLOSE_TOKEN_EXPIRED;
+    case RESULT_NO_MEMORY:
+        return CLOSE_OVERLOADED;
+    default: /* an empty token is one that is wrong */
+        return token ? CLOSE_TOKEN_INVALID : CLOSE_TOKEN_REQUIRED;
+    }
+}
+
+/** May this viewer stay, and as whom? If not, it is told and closed. */
+static bool admit(struct ws_viewer *viewer, const char *token, struct access_grant *out_grant)
 {
     struct ws_transport *transport = viewer->transport;
-    if (!access_viewer_needs_token(transport->options.access)) {
-        return true;
+    enum result result = access_admit(transport->options.access, token, clock_wall_ms() / 1000, out_grant);
+    if (access_viewer_needs_token(transport->options.access)) {
+        metric_add(result == RESULT_OK ? transport->auth_ok : transport->auth_refused, 1);
     }
-    enum result result = access_check_viewer(transport->options.access, token);
-    metric_add(result == RESULT_OK ? transport->auth_ok : transport->auth_refused, 1);
     if (result != RESULT_OK) {
-        refuse(viewer, token ? CLOSE_TOKEN_INVALID : CLOSE_TOKEN_REQUIRED, NULL, NULL);
+        refuse(viewer, reason_of_admission(result, token), NULL, NULL);
     }
     return result == RESULT_OK;
 }
@@ -197,7 +209,8 @@ static void on_hello(struct ws_viewer *viewer, const struct viewer_message *mess
         refuse(viewer, CLOSE_INVALID_MESSAGE, NULL, "hello was said already");
         return;
     }
-    if (!token_is_good(viewer, message->token)) {
+    struct access_grant grant;
+    if (!admit(viewer, message->token, &grant)) {
         return;
     }
     viewer->has_hello = true;
@@ -265,7 +278,8 @@ static void say(struct ws_viewer *viewer, const char *event, struct bytes *messa
 
 static void on_refresh(struct ws_viewer *viewer, const struct viewer_message *message)
 {
-    if (!token_is_good(viewer, message->token)) {
+    struct access_grant grant;
+    if (!admit(viewer, message->token, &grant)) {
         return;
     }
     struct bytes answer;

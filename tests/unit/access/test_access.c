@@ -19,6 +19,25 @@ static struct access *with_keys(const char *viewer_key, const char *ingest_key)
     return access;
 }
 
+enum { NOW = 1800000000 };
+
+/** Shared keys grant no token. */
+static enum result access_check_viewer(const struct access *access, const char *token)
+{
+    struct access_grant grant = {.has_token = true};
+    enum result result = access_admit(access, token, NOW, &grant);
+    assert_int_equal(grant.has_token, result != RESULT_OK);
+    return result;
+}
+
+static enum result access_check_viewer_header(const struct access *access, const char *authorization)
+{
+    struct access_grant grant = {.has_token = true};
+    enum result result = access_admit_request(access, authorization, "key=watch-me", NOW, &grant);
+    assert_int_equal(grant.has_token, result != RESULT_OK);
+    return result;
+}
+
 static void test_without_a_viewer_key_everybody_may_watch(void **context)
 {
     (void)context;

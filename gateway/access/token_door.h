@@ -1,0 +1,40 @@
+/**
+ * Who comes in with a signed token: the keys in force, what tokens must say, and what became of those that were shown.
+ *
+ * Keys are read from a file, again at each reload; a file that is wrong changes nothing. Two keys in it are valid side by
+ * side, which is how one takes over from another.
+ *
+ * Loop: loop thread.
+ */
+#ifndef SOPHIA_ACCESS_TOKEN_DOOR_H
+#define SOPHIA_ACCESS_TOKEN_DOOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "access/jwt.h"
+#include "base/metrics.h"
+
+struct token_door;
+
+struct token_door_options {
+    const char *jwk_file; /* outlives the door, as do the texts of rules */
+    struct jwt_rules rules;
+};
+
+/** Reads the keys. NULL after logging why. */
+struct token_door *token_door_create(const struct token_door_options *options, struct metrics *metrics);
+/** NULL is allowed. */
+void token_door_destroy(struct token_door *door);
+
+/** Read the keys again. False: the ones before stay; logged and counted. */
+bool token_door_reload(struct token_door *door);
+
+/** As jwt_verify(), and counted by reason. */
+enum jwt_reason token_door_check(struct token_door *door, const char *token, size_t length, int64_t now_s,
+                                 struct jwt_claims *out_claims);
+
+/** Bring the age of the keys up to date: before metrics are shown. */
+void token_door_tick(struct token_door *door, int64_t now_s);
+
+#endif
