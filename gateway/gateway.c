@@ -35,6 +35,7 @@
 #include "transports/http_endpoints.h"
 #include "transports/sse_transport.h"
 #include "transports/static_files.h"
+#include "transports/token_sessions.h"
 #include "transports/ws_transport.h"
 
 enum {
@@ -59,6 +60,7 @@ struct gateway {
     struct access *access;
     struct tls *tls; /* NULL: the port is plain */
     struct listener *listener;
+    struct token_sessions *sessions;
     struct ws_transport *ws;
     struct sse_transport *sse;
     struct http_endpoints *endpoints;
@@ -348,15 +350,29 @@ static bool build_listener(struct gateway *gateway)
 static bool build_transports(struct gateway *gateway)
 {
     const struct config *config = gateway->config;
+    const struct token_sessions_options sessions_options = {
+        .loop = gateway->loop,
+        .metrics = gateway->metrics,
+        .leeway_s = config->auth.leeway_s,
+        .warning_s = config->auth.expiry_warning_s,
+        .grace_s = config->auth.expiry_grace_s,
+        .now = clock_moment,
+    };
+    gateway->sessions = token_sessions_create(&sessions_options);
+    if (!gateway->sessions) {
+        return false;
+    }
     const struct ws_transport_options ws_options = {
         .loop = gateway->loop,
         .listener = gateway->listener,
         .pipeline = gateway->pipeline,
         .access = gateway->access,
         .metrics = gateway->metrics,
+        .sessions = gateway->sessions,
         .hello_timeout_ms = HELLO_TIMEOUT_MS,
     };
     const struct sse_transport_options sse_options = {
+        .sessions = gateway->sessions,
         .listener = gateway->listener,
         .pipeline = gateway->pipeline,
         .access = gateway->access,
@@ -506,6 +522,7 @@ void gateway_destroy(struct gateway *gateway)
     source_set_destroy(gateway->sources);
     ws_transport_destroy(gateway->ws);
     sse_transport_destroy(gateway->sse);
+    token_sessions_destroy(gateway->sessions);
     http_endpoints_destroy(gateway->endpoints);
     static_files_destroy(gateway->files);
     tls_destroy(gateway->tls);

@@ -128,6 +128,15 @@ void refreshed_encode(struct bytes *out)
     bytes_append_text(out, "{\"type\":\"refreshed\"}");
 }
 
+void expiring_encode(uint64_t expires_in_ms, uint64_t closes_in_ms, struct bytes *out)
+{
+    bytes_append_text(out, "{\"type\":\"expiring\",\"expires_in_ms\":");
+    bytes_append_u64(out, expires_in_ms);
+    bytes_append_text(out, ",\"closes_in_ms\":");
+    bytes_append_u64(out, closes_in_ms);
+    bytes_append_byte(out, '}');
+}
+
 void pong_encode(int64_t clock_ms, int64_t now_ms, struct bytes *out)
 {
     bytes_append_text(out, "{\"type\":\"pong\"");

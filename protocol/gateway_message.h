@@ -63,6 +63,8 @@ void welcome_encode(const struct welcome_message *message, struct bytes *out);
 void subscribed_encode(const struct subscribed_message *message, struct bytes *out);
 void unsubscribed_encode(const char *board, struct bytes *out);
 void refreshed_encode(struct bytes *out);
+/** The viewer's token ends; the connection closes closes_in_ms from now unless it shows another. */
+void expiring_encode(uint64_t expires_in_ms, uint64_t closes_in_ms, struct bytes *out);
 void pong_encode(int64_t clock_ms, int64_t now_ms, struct bytes *out);
 
 /**

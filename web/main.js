@@ -81,6 +81,15 @@ function schedule() {
     }
 }
 
+// ---- who watches: where the site says so, a token is fetched from it, for the gateway to check ----
+
+const tokenPath = document.querySelector('meta[name="token-path"]')?.content;
+
+async function fetchToken() {
+    const response = await fetch(tokenPath, { cache: 'no-store' });
+    return response.ok ? (await response.text()).trim() : undefined;
+}
+
 // ---- the store and the link ----
 
 const store = new Store({ onChange: schedule });
@@ -88,6 +97,7 @@ const store = new Store({ onChange: schedule });
 const connection = new Connection({
     url: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`,
     client: 'sophia-web',
+    renewToken: tokenPath ? fetchToken : undefined,
     positionOf: (board) => store.positionOf(board),
     onState: (link) => store.setLink(link),
     onBoardError: (board, error) => board && store.setBoardError(board, error),
@@ -101,7 +111,8 @@ const connection = new Connection({
 // ---- definitions ----
 
 async function fetchJson(path) {
-    const response = await fetch(path, { headers: { accept: 'application/json' } });
+    const { token } = connection;
+    const response = await fetch(path, { headers: { accept: 'application/json', ...(token && { authorization: `Bearer ${token}` }) } });
     if (!response.ok) {
         const problem = await response.json().catch(() => ({}));
         throw new Error(problem.detail ?? problem.title ?? `The gateway answered ${response.status}.`);
@@ -346,6 +357,9 @@ setInterval(() => {
 }, TICK_MS);
 
 followPage(connection);
+if (tokenPath) {
+    connection.token = await fetchToken().catch(() => undefined);
+}
 connection.start();
 loadList();
 if (view.boardId) {

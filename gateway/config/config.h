@@ -83,6 +83,8 @@ struct config_auth {
     char *audience;
     char *cookie; /* NULL: none */
     uint32_t leeway_s;
+    uint32_t expiry_warning_s;
+    uint32_t expiry_grace_s;
 };
 
 struct config_admin {

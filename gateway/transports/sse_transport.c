@@ -21,6 +21,7 @@ struct sse_transport {
 struct sse_viewer {
     struct http_exchange *exchange;
     struct viewer *viewer;
+    struct token_session *session; /* NULL: came in without a token */
 };
 
 static bool ops_can_write(void *context)
@@ -61,11 +62,18 @@ static void on_writable(void *owner)
     viewer_on_writable(viewer->viewer, clock_moment());
 }
 
+static void sse_viewer_destroy(struct sse_viewer *viewer)
+{
+    if (viewer) {
+        token_session_end(viewer->session);
+        viewer_destroy(viewer->viewer);
+        free(viewer);
+    }
+}
+
 static void on_closed(void *owner)
 {
-    struct sse_viewer *viewer = owner;
-    viewer_destroy(viewer->viewer);
-    free(viewer);
+    sse_viewer_destroy(owner);
 }
 
 /* Last-Event-ID, which an EventSource sends by itself, is newer than the query it repeats. */
@@ -97,19 +105,37 @@ static bool quality_of(const struct http_exchange *exchange, struct viewer_quali
     return true;
 }
 
-static void stream_open(struct sse_transport *transport, struct http_exchange *exchange, const char *board,
-                        const struct position *position, const struct viewer_quality *quality)
+/** NULL when memory ran out or the hub is full. */
+static struct sse_viewer *sse_viewer_create(struct sse_transport *transport, struct http_exchange *exchange,
+                                            const struct access_grant *grant)
+{
+    struct sse_viewer *viewer = calloc(1, sizeof *viewer);
+    if (!viewer) {
+        return NULL;
+    }
+    viewer->exchange = exchange;
+    viewer->viewer = viewer_create(pipeline_hub(transport->options.pipeline), WIRE_SSE, &viewer_ops, viewer);
+    if (viewer->viewer && grant->has_token) {
+        viewer->session = token_session_begin(transport->options.sessions, viewer->viewer, &grant->claims);
+    }
+    if (!viewer->viewer || (grant->has_token && !viewer->session)) {
+        goto fail;
+    }
+    return viewer;
+
+fail:
+    sse_viewer_destroy(viewer);
+    return NULL;
+}
+
+static void stream_open(struct sse_transport *transport, struct http_exchange *exchange,
+                        const struct access_grant *grant, const char *board, const struct position *position,
+                        const struct viewer_quality *quality)
 {
     static const struct http_stream_events events = {.on_writable = on_writable, .on_closed = on_closed};
     static const char retry[] = "retry: 1000\n\n";
-    struct sse_viewer *viewer = calloc(1, sizeof *viewer);
-    if (viewer) {
-        viewer->exchange = exchange;
-        viewer->viewer =
-            viewer_create(pipeline_hub(transport->options.pipeline), WIRE_SSE, &viewer_ops, viewer);
-    }
-    if (!viewer || !viewer->viewer) {
-        free(viewer);
+    struct sse_viewer *viewer = sse_viewer_create(transport, exchange, grant);
+    if (!viewer) {
         metric_add(transport->refused, 1);
         http_set_header(exchange, "Retry-After", "5");
         http_problem(exchange, 503, "overloaded", "no room for another viewer");
@@ -118,8 +144,7 @@ static void stream_open(struct sse_transport *transport, struct http_exchange *e
     http_set_header(exchange, "Cache-Control", "no-cache");
     http_set_header(exchange, "X-Accel-Buffering", "no");
     if (http_stream_start(exchange, "text/event-stream", &events, viewer) != RESULT_OK) {
-        viewer_destroy(viewer->viewer);
-        free(viewer);
+        sse_viewer_destroy(viewer);
         return;
     }
     metric_add(transport->opened, 1);
@@ -151,7 +176,7 @@ static void on_request(void *context, struct http_exchange *exchange)
         return;
     }
     bool has_position = position_of(exchange, &position);
-    stream_open(transport, exchange, board, has_position ? &position : NULL, &quality);
+    stream_open(transport, exchange, &grant, board, has_position ? &position : NULL, &quality);
 }
 
 struct sse_transport *sse_transport_create(const struct sse_transport_options *options)

@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "io/listener.h"
 #include "pipeline.h"
+#include "transports/token_sessions.h"
 
 struct sse_transport;
 
@@ -19,6 +20,7 @@ struct sse_transport_options {
     struct pipeline *pipeline;
     const struct access *access;
     struct metrics *metrics;
+    struct token_sessions *sessions; /* of viewers with a token */
 };
 
 /** Adds the route. Owns: everything in options outlives it. NULL when memory ran out. */

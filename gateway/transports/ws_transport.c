@@ -41,7 +41,8 @@ struct ws_viewer {
     struct ws_transport *transport;
     struct ws *ws;
     struct viewer *viewer;
-    struct list_node waiting; /* in ws_transport.waiting until hello */
+    struct token_session *session; /* NULL: came in without a token */
+    struct list_node waiting;      /* in ws_transport.waiting until hello */
     uint64_t hello_due_ms;
     struct token_bucket messages; /* it may send */
     uint8_t error_count;
@@ -203,6 +204,30 @@ static bool admit(struct ws_viewer *viewer, const char *token, struct access_gra
     return result == RESULT_OK;
 }
 
+static bool session_begin(struct ws_viewer *viewer, const struct access_grant *grant)
+{
+    if (grant->has_token) {
+        viewer->session =
+            token_session_begin(viewer->transport->options.sessions, viewer->viewer, &grant->claims);
+        if (!viewer->session) {
+            refuse(viewer, CLOSE_OVERLOADED, NULL, NULL);
+            return false;
+        }
+    }
+    return true;
+}
+
+/** A connection stays its subject's: a token of somebody else, or the shared key instead of a token, opens no other one. */
+static bool session_renew(struct ws_viewer *viewer, const struct access_grant *grant)
+{
+    bool is_same = grant->has_token == (viewer->session != NULL) &&
+                   (!viewer->session || token_session_renew(viewer->session, &grant->claims) == RESULT_OK);
+    if (!is_same) {
+        refuse(viewer, CLOSE_TOKEN_INVALID, NULL, NULL);
+    }
+    return is_same;
+}
+
 static void on_hello(struct ws_viewer *viewer, const struct viewer_message *message)
 {
     if (viewer->has_hello) {
@@ -211,6 +236,9 @@ static void on_hello(struct ws_viewer *viewer, const struct viewer_message *mess
     }
     struct access_grant grant;
     if (!admit(viewer, message->token, &grant)) {
+        return;
+    }
+    if (!session_begin(viewer, &grant)) {
         return;
     }
     viewer->has_hello = true;
@@ -279,7 +307,7 @@ static void say(struct ws_viewer *viewer, const char *event, struct bytes *messa
 static void on_refresh(struct ws_viewer *viewer, const struct viewer_message *message)
 {
     struct access_grant grant;
-    if (!admit(viewer, message->token, &grant)) {
+    if (!admit(viewer, message->token, &grant) || !session_renew(viewer, &grant)) {
         return;
     }
     struct bytes answer;
@@ -393,6 +421,7 @@ static void on_closed(void *owner)
 {
     struct ws_viewer *viewer = owner;
     list_remove(&viewer->waiting);
+    token_session_end(viewer->session);
     viewer_destroy(viewer->viewer);
     free(viewer);
 }

@@ -16,6 +16,7 @@
 #include "io/listener.h"
 #include "io/loop.h"
 #include "pipeline.h"
+#include "transports/token_sessions.h"
 
 struct ws_transport;
 
@@ -25,6 +26,7 @@ struct ws_transport_options {
     struct pipeline *pipeline;
     const struct access *access;
     struct metrics *metrics;
+    struct token_sessions *sessions; /* of viewers with a token */
     uint32_t hello_timeout_ms;
 };
 

@@ -202,6 +202,76 @@ test('a viewer with a token watches like any other; producers and operators need
     viewer.assertSound();
 });
 
+test('a connection ends some time after its token: a warning, a grace period, 4102', async () => {
+    const own = await startGateway({ auth: issuer.options({ expiry_warning_s: 2, expiry_grace_s: 1 }) });
+    const exp = nowS() + 4;
+    const token = issuer.mint({ exp });
+    const viewer = await WsViewer.open(own.port, { hello: { token } });
+    const stream = await SseViewer.open(own.port, 'alpha', { headers: bearer(token) });
+    await viewer.watch('alpha');
+    await until('both to be sessions', async () => await own.metric('gw_auth_sessions') === 2);
+    for (const each of [viewer, stream]) {
+        const warning = await each.next('expiring');
+        assert.ok(warning.expires_in_ms <= 2000, `expires in ${warning.expires_in_ms} ms`);
+        assert.equal(warning.closes_in_ms, warning.expires_in_ms + 1000);
+        assert.equal(each.isClosed, false);
+    }
+    assert.equal(await viewer.closed(), 4102);
+    assert.ok(Date.now() >= (exp + 1) * 1000, 'closed before the grace period was over');
+    await until('the stream to end', () => stream.isClosed);
+    assert.deepEqual([stream.ofType('error')[0].code, stream.ofType('error')[0].name], [4102, 'token_expired']);
+    assert.equal(await own.metric('gw_auth_session_events_total', { event: 'warned' }), 2);
+    assert.equal(await own.metric('gw_auth_session_events_total', { event: 'expired' }), 2);
+    assert.equal(await own.metric('gw_viewer_closes_total', { reason: 'token_expired' }), 1);
+    await until('the sessions to end', async () => await own.metric('gw_auth_sessions') === 0);
+    viewer.assertSound();
+    stream.assertSound();
+    await own.stop();
+});
+
+test('a viewer that shows a later token in time stays, and misses nothing', async () => {
+    const own = await startGateway({ auth: issuer.options({ expiry_warning_s: 2, expiry_grace_s: 0 }) });
+    const exp = nowS() + 3;
+    const viewer = await WsViewer.open(own.port, { hello: { token: issuer.mint({ exp }) } });
+    await viewer.watch('alpha');
+    await viewer.next('expiring');
+    viewer.say({ type: 'refresh', token: issuer.mint({ exp: exp + 600 }, { kid: 'eddsa' }) });
+    await viewer.next('refreshed');
+    await until('the first token to be over', () => Date.now() > (exp + 2) * 1000, { within: 20000 });
+    await own.post({ field: 'test.level', value: 3 });
+    assert.equal((await viewer.next('update')).set['test.level'].v, 3);
+    assert.equal(viewer.ofType('expiring').length, 1);
+    assert.equal(await own.metric('gw_auth_session_events_total', { event: 'renewed' }), 1);
+    viewer.assertSound();
+    await viewer.close();
+    await own.stop();
+});
+
+test('a refresh never makes a connection somebody else\'s', async () => {
+    const key = 'a-long-enough-viewer-key';
+    const own = await startGateway({ auth: issuer.options(), viewer: { key } });
+    const rows = [
+        [issuer.mint(), issuer.mint({ sub: 'bob' }), 4101],
+        [issuer.mint(), key, 4101],
+        [key, issuer.mint(), 4101],
+        [issuer.mint(), issuer.mint({ exp: nowS() - 1 }), 4102],
+    ];
+    for (const [first, second, code] of rows) {
+        const viewer = await WsViewer.open(own.port, { hello: { token: first } });
+        await viewer.next('welcome');
+        viewer.say({ type: 'refresh', token: second });
+        assert.equal(await viewer.closed(), code);
+        assert.equal(viewer.ofType('refreshed').length, 0);
+    }
+    const keyed = await WsViewer.open(own.port, { hello: { token: key } });
+    keyed.say({ type: 'refresh', token: key });
+    await keyed.next('refreshed');
+    await until('no session to be left: the shared key begins none', async () => await own.metric('gw_auth_sessions') === 0);
+    await keyed.close();
+    assert.equal(await own.metric('gw_auth_session_events_total', { event: 'other_subject' }), 1);
+    await own.stop();
+});
+
 test('keys come and go at SIGHUP; a broken file keeps those in force', async () => {
     const reload = async (message) => {
         const earlier = gateway.logged(message).length;

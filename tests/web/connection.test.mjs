@@ -250,6 +250,58 @@ for (const [code, kind] of [[1003, 'stop'], [1007, 'stop'], [1009, 'stop'], [400
     });
 }
 
+/** Lets what waits for a promise go on. */
+const settled = () => new Promise((resolve) => { setImmediate(resolve); });
+
+test('a token that ends is renewed in band, once at a time', async () => {
+    const given = [];
+    const link = live({ renewToken: () => new Promise((resolve) => { given.push(resolve); }) });
+    link.newest().say({ type: 'expiring', expires_in_ms: 60000, closes_in_ms: 90000 });
+    link.newest().say({ type: 'expiring', expires_in_ms: 59000, closes_in_ms: 89000 });
+    assert.equal(given.length, 1);
+    given[0]('second');
+    await settled();
+    assert.deepEqual(link.newest().sentOf('refresh'), [{ type: 'refresh', token: 'second' }]);
+    link.newest().say({ type: 'refreshed' });
+    assert.equal(link.connection.state.name, 'live');
+    link.newest().end(1006);
+    link.clock.advance(60000);
+    link.newest().accept();
+    assert.equal(link.newest().sentOf('hello')[0].token, 'second');
+});
+
+test('a refused token is renewed once; the second refusal is told', async () => {
+    let count = 0;
+    const link = live({ renewToken: async () => `token ${++count}` });
+    link.newest().end(4102);
+    await settled();
+    assert.equal(link.opened.length, 2);
+    link.newest().accept();
+    assert.equal(link.newest().sentOf('hello')[0].token, 'token 1');
+    link.newest().end(4101);
+    await settled();
+    assert.equal(link.connection.state.name, 'refused');
+    assert.deepEqual([link.opened.length, count], [2, 1]);
+});
+
+test('a page that gets no token is told, and one that sleeps does not wake for it', async () => {
+    const failing = live({ renewToken: () => Promise.reject(new Error('signed out')) });
+    failing.newest().say({ type: 'expiring', expires_in_ms: 1, closes_in_ms: 2 });
+    failing.newest().end(4102);
+    await settled();
+    assert.equal(failing.connection.state.name, 'refused');
+    assert.equal(failing.opened.length, 1);
+
+    const asleep = live({ renewToken: async () => 'late' });
+    asleep.newest().say({ type: 'expiring', expires_in_ms: 1, closes_in_ms: 2 });
+    asleep.connection.sleep();
+    await settled();
+    assert.deepEqual([asleep.connection.state.name, asleep.opened.length], ['asleep', 1]);
+    asleep.connection.wake();
+    asleep.newest().accept();
+    assert.equal(asleep.newest().sentOf('hello')[0].token, 'late');
+});
+
 test('a gap asks again with the position, and ignores what is still in flight', () => {
     const link = live();
     const socket = link.newest();

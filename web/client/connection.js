@@ -51,6 +51,7 @@ export class Connection {
      * @param options.url          ws: or wss: address of the gateway
      * @param options.client       name and version, at most 64 bytes
      * @param options.token        sent in hello, never in the address
+     * @param options.renewToken   () => a promise of a token, for one that ends or was refused; none: the user is told
      * @param options.positionOf   (board) => position held, or null
      * @param options.onMessage    (message) => what it did to the board
      * @param options.onState      (state) => void, after each change
@@ -66,6 +67,8 @@ export class Connection {
         this.socket = null;
         this.isOnline = true;
         this.isHidden = false;
+        this.isRenewing = false;
+        this.hasRenewed = false; // since the last welcome: one refusal more is the user's to hear of
         this.attempt = 0;
         this.heartbeatMs = DEFAULT_HEARTBEAT_MS;
         this.retryTimer = null;
@@ -213,6 +216,10 @@ export class Connection {
         if (action === 'stop' || action === 'token') {
             this.#stopTimers();
             this.#enter('refused', { code, kind: action, text: closeText(code) });
+            if (action === 'token' && !this.hasRenewed) {
+                this.hasRenewed = true;
+                this.#renewToken();
+            }
         } else if (action === 'move') {
             this.#retryIn(Math.floor(this.random() * BACKOFF_FIRST_MS), this.moveTo ?? this.home);
         } else {
@@ -239,6 +246,23 @@ export class Connection {
         this.clock.clearTimeout(this.retryTimer);
         this.clock.clearTimeout(this.tickTimer);
         this.retryTimer = this.tickTimer = null;
+    }
+
+    /** A token that the page can get is shown at once: in band while the link stands, else with a new one. */
+    async #renewToken() {
+        if (!this.options.renewToken || this.isRenewing) {
+            return;
+        }
+        this.isRenewing = true;
+        const token = await this.options.renewToken().catch(() => undefined); // the end of the old one says it all
+        this.isRenewing = false;
+        if (!token) {
+            return;
+        }
+        this.token = token;
+        if (this.isWelcome || this.state.name === 'refused') {
+            this.setToken(token);
+        }
     }
 
     // ---- talking ----
@@ -307,6 +331,9 @@ export class Connection {
         case 'moved':
             this.#moved(message, now);
             break;
+        case 'expiring':
+            this.#renewToken();
+            break;
         case 'error':
             this.#refusedBoard(message);
             break;
@@ -317,6 +344,7 @@ export class Connection {
 
     #welcomed(message, now) {
         this.isWelcome = true;
+        this.hasRenewed = false;
         this.heartbeatMs = Math.max(250, message.heartbeat_ms || DEFAULT_HEARTBEAT_MS);
         this.#measure(message.clock, now);
         this.options.onMessage(message);

@@ -21,6 +21,7 @@ const required = {
     subscribed: { board: isText, resume: isText },
     unsubscribed: { board: isText },
     refreshed: {},
+    expiring: { expires_in_ms: isCount, closes_in_ms: isCount },
     pong: { clock: isTime, now: isTime },
     snapshot: { board: isText, epoch: isEpoch, to: isCount, nonce: isNonce, set: isObject, now: isTime },
     update: {

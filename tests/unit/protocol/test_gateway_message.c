@@ -81,6 +81,8 @@ static void test_answers(void **state)
     assert_vector("unsubscribed", &out);
     refreshed_encode(&out);
     assert_vector("refreshed", &out);
+    expiring_encode(60000, 90000, &out);
+    assert_vector("expiring", &out);
     pong_encode(now_ms - 100, now_ms, &out);
     assert_vector("pong", &out);
     pong_encode(0, now_ms, &out);
