@@ -303,6 +303,7 @@ static bool build_access(struct gateway *gateway)
         .rules = {.issuer = config->auth.issuer,
                   .audience = config->auth.audience,
                   .leeway_s = config->auth.leeway_s},
+        .max_cached = config->auth.cached_tokens,
     };
     if (door_options.jwk_file) {
         gateway->tokens = token_door_create(&door_options, gateway->metrics);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "access/jwk_file.h"
+#include "access/token_cache.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "protocol/result.h"
@@ -12,10 +13,14 @@
 struct token_door {
     struct token_door_options options;
     struct jwk_set *keys;
-    int64_t written_s; /* when their file was */
+    int64_t written_s;         /* when their file was */
+    struct token_cache *known; /* NULL: none are remembered */
     struct metric *results[JWT_REASON_COUNT];
     struct metric *reloads[2]; /* refused, done */
     struct metric *age;
+    struct metric *looked_up[2]; /* miss, hit */
+    struct metric *evictions;
+    struct metric *entries;
 };
 
 static void register_metrics(struct token_door *door, struct metrics *metrics)
@@ -31,6 +36,16 @@ static void register_metrics(struct token_door *door, struct metrics *metrics)
         door->reloads[i] = metrics_counter(metrics, "gw_auth_key_reloads_total", reloads[i],
                                            "Times that the keys of tokens were read again.");
     }
+    static const char *const lookups[2] = {"result=\"miss\"", "result=\"hit\""};
+    for (unsigned i = 0; i < 2; i++) {
+        door->looked_up[i] = metrics_counter(
+            metrics, "gw_auth_token_cache_total", lookups[i],
+            "Signed tokens shown: a miss was verified, signature included; a hit had been found good before.");
+    }
+    door->evictions = metrics_counter(metrics, "gw_auth_token_cache_evictions_total", NULL,
+                                      "Good tokens forgotten before their end, for want of room.");
+    door->entries =
+        metrics_gauge(metrics, "gw_auth_token_cache_entries", NULL, "Good tokens that are remembered.");
     door->age = metrics_gauge(metrics, "gw_auth_key_age_seconds", NULL,
                               "Since the file with the keys of tokens was written.");
 }
@@ -67,6 +82,11 @@ struct token_door *token_door_create(const struct token_door_options *options, s
         log_error("token keys failed", LOG_TEXT("jwk_file", options->jwk_file), LOG_TEXT("err", problem));
         goto fail;
     }
+    door->known = options->max_cached > 0 ? token_cache_create(options->max_cached) : NULL;
+    if (options->max_cached > 0 && !door->known) {
+        log_error("token keys failed", LOG_TEXT("err", result_name(RESULT_NO_MEMORY)));
+        goto fail;
+    }
     register_metrics(door, metrics);
     token_door_tick(door, clock_wall_ms() / 1000);
     log_keys("token keys loaded", door);
@@ -81,6 +101,7 @@ void token_door_destroy(struct token_door *door)
 {
     if (door) {
         jwk_set_destroy(door->keys);
+        token_cache_destroy(door->known);
         free(door);
     }
 }
@@ -97,16 +118,59 @@ bool token_door_reload(struct token_door *door)
     }
     jwk_set_destroy(door->keys);
     door->keys = fresh;
+    if (door->known) { /* what a key that is gone has signed is not good any more */
+        token_cache_clear(door->known);
+        metric_set(door->entries, 0);
+    }
     token_door_tick(door, clock_wall_ms() / 1000);
     log_keys("token keys reloaded", door);
     return true;
 }
 
+/** A token that was good before: true when it is known, and then whether it still is. */
+static bool is_known(struct token_door *door, const unsigned char *digest, int64_t now_s,
+                     struct jwt_claims *out_claims, enum jwt_reason *out_reason)
+{
+    struct jwt_claims claims;
+    int64_t leeway_s = door->options.rules.leeway_s;
+    if (!token_cache_find(door->known, digest, &claims) || now_s + leeway_s < claims.not_before_s) {
+        return false; /* the second: the clock was set back, jwt_verify() says the word */
+    }
+    *out_reason = now_s >= claims.expires_s + leeway_s ? JWT_EXPIRED : JWT_OK;
+    if (*out_reason == JWT_OK) {
+        *out_claims = claims;
+    } else {
+        token_cache_drop(door->known, digest);
+    }
+    return true;
+}
+
+static enum jwt_reason check(struct token_door *door, const char *token, size_t length, int64_t now_s,
+                             struct jwt_claims *out_claims)
+{
+    unsigned char digest[TOKEN_DIGEST_BYTES];
+    enum jwt_reason reason = JWT_TOO_BIG;
+    bool may_know = door->known && length <= TOKEN_MAX_BYTES && token_digest(token, length, digest);
+    if (may_know && is_known(door, digest, now_s, out_claims, &reason)) {
+        metric_add(door->looked_up[1], 1);
+        return reason;
+    }
+    metric_add(door->looked_up[0], 1);
+    reason = jwt_verify(token, length, door->keys, &door->options.rules, now_s, out_claims);
+    if (may_know && reason == JWT_OK && token_cache_keep(door->known, digest, out_claims)) {
+        metric_add(door->evictions, 1);
+    }
+    return reason;
+}
+
 enum jwt_reason token_door_check(struct token_door *door, const char *token, size_t length, int64_t now_s,
                                  struct jwt_claims *out_claims)
 {
-    enum jwt_reason reason = jwt_verify(token, length, door->keys, &door->options.rules, now_s, out_claims);
+    enum jwt_reason reason = check(door, token, length, now_s, out_claims);
     metric_add(door->results[reason], 1);
+    if (door->known) {
+        metric_set(door->entries, (double)token_cache_count(door->known));
+    }
     return reason;
 }
 

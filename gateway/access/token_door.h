@@ -20,6 +20,7 @@ struct token_door;
 struct token_door_options {
     const char *jwk_file; /* outlives the door, as do the texts of rules */
     struct jwt_rules rules;
+    uint32_t max_cached; /* good tokens to remember; 0: none */
 };
 
 /** Reads the keys. NULL after logging why. */
@@ -30,7 +31,10 @@ void token_door_destroy(struct token_door *door);
 /** Read the keys again. False: the ones before stay; logged and counted. */
 bool token_door_reload(struct token_door *door);
 
-/** As jwt_verify(), and counted by reason. */
+/**
+ * As jwt_verify(), and counted by reason. A token that was good before is not verified again until it ends or keys are read:
+ * gw_auth_token_cache_total says how many were known.
+ */
 enum jwt_reason token_door_check(struct token_door *door, const char *token, size_t length, int64_t now_s,
                                  struct jwt_claims *out_claims);
 

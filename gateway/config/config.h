@@ -85,6 +85,7 @@ struct config_auth {
     uint32_t leeway_s;
     uint32_t expiry_warning_s;
     uint32_t expiry_grace_s;
+    uint32_t cached_tokens;
 };
 
 struct config_admin {

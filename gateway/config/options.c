@@ -101,6 +101,8 @@ const struct option config_options[OPTION_COUNT] = {
      "How long before its token ends a connected viewer is told, so that it can show another."},
     {"auth.expiry_grace_s", OPTION_INTEGER, AT(auth.expiry_grace_s), "30", 0, 3600, NULL, false,
      "How long after its token has ended a connected viewer that showed no other is closed."},
+    {"auth.cached_tokens", OPTION_INTEGER, AT(auth.cached_tokens), "10000", 0, 1000000, NULL, false,
+     "Good tokens to remember until they end, so that who comes back costs no signature check; 0 remembers none."},
     {"auth.cookie", OPTION_TEXT, AT(auth.cookie), NULL, 0, 64, NULL, false,
      "Cookie that may hold the token of event streams and other HTTP requests, which else comes in Authorization; unset: none."},
     {"admin.key", OPTION_SECRET, AT(admin.key), NULL, 1, TOKEN_MAX_BYTES, NULL, false,

@@ -272,6 +272,25 @@ test('a refresh never makes a connection somebody else\'s', async () => {
     await own.stop();
 });
 
+test('5,000 reconnects with tokens that are known cost no signature check', async () => {
+    const own = await startGateway({ auth: issuer.options() });
+    const tokens = Array.from({ length: 50 }, (_, i) => issuer.mint({ sub: `viewer ${i}` }, { kid: 'rs256' }));
+    const cached = (result) => own.metric('gw_auth_token_cache_total', { result });
+    const come = async (token) => {
+        const viewer = await WsViewer.open(own.port, { hello: { token }, keeps: true });
+        await viewer.next('welcome');
+        viewer.cut();
+    };
+    await Promise.all(tokens.map(come));
+    assert.deepEqual([await cached('miss'), await cached('hit')], [50, 0]);
+    for (let round = 0; round < 100; round++) {
+        await Promise.all(tokens.map(come));
+    }
+    assert.deepEqual([await cached('miss'), await cached('hit')], [50, 5000]);
+    assert.equal(await own.metric('gw_auth_token_cache_entries'), 50);
+    await own.stop();
+});
+
 test('keys come and go at SIGHUP; a broken file keeps those in force', async () => {
     const reload = async (message) => {
         const earlier = gateway.logged(message).length;

@@ -41,8 +41,8 @@ static int setup(void **context)
     (void)snprintf(path, sizeof path, "/tmp/sophia-keys-XXXXXX");
     int fd = mkstemp(path);
     char *text = key_file_read("verifying_keys.json");
-    const struct token_door_options options = {.jwk_file = path,
-                                               .rules = {.issuer = "me", .audience = "you", .leeway_s = 30}};
+    const struct token_door_options options = {
+        .jwk_file = path, .max_cached = 2, .rules = {.issuer = "me", .audience = "you", .leeway_s = 30}};
     write_keys(text);
     free(text);
     metrics = metrics_create();
@@ -117,6 +117,89 @@ static void test_a_broken_file_changes_nothing(void **context)
     assert_int_equal(counted("gw_auth_key_reloads_total", "result=\"refused\""), 5);
     write_keys(OTHER_SET);
     free(token);
+}
+
+static void test_a_token_that_was_good_is_not_verified_again(void **context)
+{
+    (void)context;
+    char *token = token_sign(signing, "hs", HEADER, CLAIMS);
+    struct jwt_claims claims = {.expires_s = 0};
+    assert_int_equal(check(token, NOW), JWT_OK);
+    assert_int_equal(counted("gw_auth_token_cache_total", "result=\"miss\""), 1);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(token_door_check(door, token, strlen(token), NOW + i, &claims), JWT_OK);
+        assert_string_equal(claims.subject, "alice");
+        assert_int_equal(claims.expires_s, 1800000100);
+    }
+    assert_int_equal(counted("gw_auth_token_cache_total", "result=\"miss\""), 1);
+    assert_int_equal(counted("gw_auth_token_cache_total", "result=\"hit\""), 100);
+    assert_int_equal(counted("gw_auth_tokens_total", "result=\"ok\""), 101);
+    assert_int_equal(counted("gw_auth_token_cache_entries", NULL), 1);
+    /* its end counts all the same, to the second */
+    assert_int_equal(check(token, NOW + 129), JWT_OK);
+    assert_int_equal(check(token, NOW + 130), JWT_EXPIRED);
+    assert_int_equal(counted("gw_auth_token_cache_entries", NULL), 0);
+    free(token);
+}
+
+static void test_a_token_with_a_beginning_waits_for_it_again(void **context)
+{
+    (void)context;
+    char *token = token_sign(
+        signing, "hs", HEADER,
+        "{\"sub\":\"alice\",\"iss\":\"me\",\"aud\":\"you\",\"nbf\":1800000000,\"exp\":1800000100}");
+    assert_int_equal(check(token, NOW), JWT_OK);
+    assert_int_equal(check(token, NOW - 31), JWT_NOT_YET_VALID); /* the clock was set back */
+    assert_int_equal(check(token, NOW), JWT_OK);
+    free(token);
+}
+
+static void test_bad_tokens_are_verified_each_time_and_never_kept(void **context)
+{
+    (void)context;
+    char *good = token_sign(signing, "hs", HEADER, CLAIMS);
+    char *bad = token_sign(signing, "hs", HEADER, "{\"sub\":\"alice\"}");
+    for (int i = 1; i <= 3; i++) {
+        assert_int_equal(check(bad, NOW), JWT_MISSING_CLAIM);
+        assert_int_equal(counted("gw_auth_token_cache_total", "result=\"miss\""), i);
+    }
+    assert_int_equal(counted("gw_auth_token_cache_entries", NULL), 0);
+    assert_int_equal(check(good, NOW), JWT_OK);
+    good[strlen(good) - 5] ^= 1;
+    assert_int_equal(check(good, NOW), JWT_BAD_SIGNATURE);
+    free(good);
+    free(bad);
+}
+
+static void test_other_keys_forget_what_was_good(void **context)
+{
+    (void)context;
+    char *token = token_sign(signing, "hs", HEADER, CLAIMS);
+    assert_int_equal(check(token, NOW), JWT_OK);
+    write_keys("{");
+    assert_false(token_door_reload(door));
+    assert_int_equal(check(token, NOW), JWT_OK);
+    assert_int_equal(counted("gw_auth_token_cache_total", "result=\"hit\""), 1);
+    write_keys(OTHER_SET);
+    assert_true(token_door_reload(door));
+    assert_int_equal(counted("gw_auth_token_cache_entries", NULL), 0);
+    assert_int_equal(check(token, NOW), JWT_UNKNOWN_KID);
+    free(token);
+}
+
+static void test_only_so_many_are_remembered(void **context)
+{
+    (void)context;
+    for (int i = 0; i < 5; i++) {
+        char claims[128];
+        (void)snprintf(claims, sizeof claims,
+                       "{\"sub\":\"%d\",\"iss\":\"me\",\"aud\":\"you\",\"exp\":1800000100}", i);
+        char *token = token_sign(signing, "hs", HEADER, claims);
+        assert_int_equal(check(token, NOW), JWT_OK);
+        free(token);
+    }
+    assert_int_equal(counted("gw_auth_token_cache_entries", NULL), 2);
+    assert_int_equal(counted("gw_auth_token_cache_evictions_total", NULL), 3);
 }
 
 static void test_the_age_is_that_of_the_file(void **context)
@@ -270,6 +353,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_each_outcome_is_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_reload_takes_other_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_broken_file_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_token_that_was_good_is_not_verified_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_token_with_a_beginning_waits_for_it_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_tokens_are_verified_each_time_and_never_kept, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_other_keys_forget_what_was_good, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_only_so_many_are_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_age_is_that_of_the_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_file_says_what_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(test_without_keys_there_is_no_door, setup, teardown),
