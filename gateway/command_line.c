@@ -15,6 +15,7 @@
 
 const char COMMAND_LINE_HELP[] =
     "Usage: sophia-gateway [--config FILE] [--workers N] [--check-config | --print-config | --print-example | --version | --help]\n"
+    "       sophia-gateway token mint | token check   (token --help)\n"
     "\n"
     "  --config FILE    read the configuration from FILE (YAML)\n"
     "  --workers N      run N processes on one port; the same as SOPHIA_WORKERS=N\n"

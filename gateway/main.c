@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -17,6 +18,7 @@
 #include "gateway.h"
 #include "sources/webhooks.h"
 #include "supervisor.h"
+#include "token_command.h"
 
 enum { EXIT_WRONG_INPUT = 2 };
 
@@ -147,6 +149,9 @@ static int check_or_run(char *const *argv, const struct command_line *line)
 int main(int argc, char **argv)
 {
     struct command_line line;
+    if (argc > 1 && strcmp(argv[1], "token") == 0) {
+        return token_command(argc - 1, argv + 1);
+    }
     if (!command_line_parse(argc, argv, &line)) {
         return EXIT_WRONG_INPUT;
     }
