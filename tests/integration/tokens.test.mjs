@@ -203,8 +203,8 @@ test('a viewer with a token watches like any other; producers and operators need
 });
 
 test('a connection ends some time after its token: a warning, a grace period, 4102', async () => {
-    const own = await startGateway({ auth: issuer.options({ expiry_warning_s: 2, expiry_grace_s: 1 }) });
-    const exp = nowS() + 4;
+    const own = await startGateway({ auth: issuer.options({ expiry_warning_s: 4, expiry_grace_s: 1 }) });
+    const exp = nowS() + 8;
     const token = issuer.mint({ exp });
     const viewer = await WsViewer.open(own.port, { hello: { token } });
     const stream = await SseViewer.open(own.port, 'alpha', { headers: bearer(token) });
@@ -212,7 +212,7 @@ test('a connection ends some time after its token: a warning, a grace period, 41
     await until('both to be sessions', async () => await own.metric('gw_auth_sessions') === 2);
     for (const each of [viewer, stream]) {
         const warning = await each.next('expiring');
-        assert.ok(warning.expires_in_ms <= 2000, `expires in ${warning.expires_in_ms} ms`);
+        assert.ok(warning.expires_in_ms <= 4000, `expires in ${warning.expires_in_ms} ms`);
         assert.equal(warning.closes_in_ms, warning.expires_in_ms + 1000);
         assert.equal(each.isClosed, false);
     }
@@ -230,8 +230,8 @@ test('a connection ends some time after its token: a warning, a grace period, 41
 });
 
 test('a viewer that shows a later token in time stays, and misses nothing', async () => {
-    const own = await startGateway({ auth: issuer.options({ expiry_warning_s: 2, expiry_grace_s: 0 }) });
-    const exp = nowS() + 3;
+    const own = await startGateway({ auth: issuer.options({ expiry_warning_s: 5, expiry_grace_s: 0 }) });
+    const exp = nowS() + 10; // half of it is left when the warning comes: a machine may be held up for a while
     const viewer = await WsViewer.open(own.port, { hello: { token: issuer.mint({ exp }) } });
     await viewer.watch('alpha');
     await viewer.next('expiring');
