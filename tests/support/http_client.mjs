@@ -25,7 +25,7 @@ export function dropConnections(port) {
 /** One request; resolves with {status, headers, text, json()}. `agent: false` takes a connection of its own. */
 export function request(port, path, { method = 'GET', headers = {}, body, agent = agentOf(port), within = 10000 } = {}) {
     const answered = new Promise((resolve, reject) => {
-        const secure = isSecure(port) ? { ca: caOf() } : {};
+        const secure = isSecure(port) ? { ca: caOf(), servername: 'localhost' } : {}; // else it would be the name in Host, whatever a test puts there
         const call = (isSecure(port) ? https : http).request({ host: '127.0.0.1', port, path, method, headers, agent, ...secure }, (response) => {
             const pieces = [];
             response.on('data', (piece) => pieces.push(piece));
