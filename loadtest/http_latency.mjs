@@ -15,6 +15,7 @@ import { destroyServers } from '../tests/support/private_server.mjs';
 import { startRedis } from '../tests/support/redis.mjs';
 import { installSchema } from '../tests/support/sophia_schema.mjs';
 import { until } from '../tests/support/waiting.mjs';
+import { keepAwake } from './awake.mjs';
 
 const { values } = parseArgs({
     options: {
@@ -41,6 +42,7 @@ function bucketOf(before, now, share) {
     return buckets.find(([, count]) => count >= share * buckets.at(-1)[1])[0] * 1000;
 }
 
+const awake = keepAwake();
 const postgres = await startPostgres();
 const redis = await startRedis();
 try {
@@ -61,6 +63,7 @@ try {
     process.exitCode = answers.p99_ms <= Number(values.limit) && answers.wrong === 0 ? 0 : 1;
     await gateway.stop();
 } finally {
+    awake.stop();
     await stopAll();
     await destroyServers();
 }
