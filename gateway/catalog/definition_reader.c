@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/one_line.h"
 #include "catalog/nearest_word.h"
 #include "protocol/limits.h"
 
@@ -35,16 +36,6 @@ void catalog_report_finish(struct catalog_report *report)
 struct place place_of_file(struct catalog_report *report, const char *file)
 {
     return (struct place){.report = report, .file = file};
-}
-
-/** A finding is one line: names and words from a file lose their control characters. */
-static void make_one_line(char *text)
-{
-    for (char *at = text; *at != '\0'; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f) {
-            *at = '?';
-        }
-    }
 }
 
 struct place place_enter(const struct place *place, const char *member)
@@ -154,16 +145,6 @@ static bool has_kind(const json_t *member, enum member_kind kind)
         return json_is_string(member) || json_is_array(member);
     }
     return false;
-}
-
-static bool is_clean_text(const char *text)
-{
-    for (const char *at = text; *at != '\0'; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static bool check_text(const struct place *place, const char *name, const char *text)

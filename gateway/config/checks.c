@@ -11,6 +11,7 @@
 #include "access/jwk_file.h"
 #include "access/webhook_secrets.h"
 #include "base/clock.h"
+#include "base/one_line.h"
 #include "config/entries.h"
 #include "config/mappings.h"
 #include "config/options.h"

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/one_line.h"
 #include "catalog/nearest_word.h"
 #include "config/entries.h"
 #include "config/mappings.h"
@@ -39,15 +40,6 @@ void config_report_finish(struct config_report *report)
     if (report) {
         bytes_finish(&report->text);
         bytes_finish(&report->warnings);
-    }
-}
-
-void make_one_line(char *text)
-{
-    for (char *at = text; *at != '\0'; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f) {
-            *at = '?';
-        }
     }
 }
 
@@ -156,16 +148,6 @@ static void set_path(const struct loading *loading, const struct option *option,
         return;
     }
     replace_text(loading, option, joined);
-}
-
-bool is_clean_text(const char *text)
-{
-    for (const char *at = text; *at != '\0'; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static bool check_text(const struct loading *loading, const struct option *option, const char *text,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/one_line.h"
 #include "cache/cache_class.h"
 #include "catalog/nearest_word.h"
 #include "config/forms.h"

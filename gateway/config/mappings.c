@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/one_line.h"
 #include "catalog/definition_reader.h"
 #include "catalog/nearest_word.h"
 #include "protocol/limits.h"

@@ -62,10 +62,6 @@ void loading_warn(const struct loading *loading, const struct origin *origin, co
                   const char *format, ...) __attribute__((format(printf, 4, 5)));
 /** Where the option of this full name was set. */
 const struct origin *loading_origin(const struct loading *loading, const char *name);
-/** Control characters become '?': a finding is one line, whatever it quotes. */
-void make_one_line(char *text);
-/** Without control characters. */
-bool is_clean_text(const char *text);
 
 /** Rules between values, and of values that are more than a type and a range. */
 void loading_check(const struct loading *loading);
