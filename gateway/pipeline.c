@@ -104,6 +104,7 @@ void pipeline_set_journals(struct pipeline *pipeline, struct journal *local, str
     pipeline->is_attached = shared && !shared->is_shared;
     if (shared && shared->is_shared) {
         pipeline_report_source(pipeline, "journal", false, "not attached yet");
+        hub_set_cut_off(pipeline->hub, true);
     }
     if (!shared) {
         map_finish(&pipeline->journals);
@@ -330,6 +331,7 @@ static void host_on_attached(void *context, bool is_attached, const char *reason
     pipeline->has_been_attached = pipeline->has_been_attached || is_attached;
     pipeline->generation += is_attached ? 1 : 0;
     pipeline_report_source(pipeline, "journal", is_attached, reason);
+    hub_set_cut_off(pipeline->hub, !is_attached);
     if (is_attached) {
         pipeline_prune(pipeline, NULL); /* what a reload could not do meanwhile */
     }

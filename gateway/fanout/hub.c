@@ -399,6 +399,11 @@ void hub_board_rebased(struct hub *hub, struct topic *topic, bool has_common, ui
     hub_wake(hub, now.monotonic_ms);
 }
 
+void hub_set_cut_off(struct hub *hub, bool is_cut_off)
+{
+    hub->is_cut_off = is_cut_off;
+}
+
 void hub_board_reset(struct hub *hub, struct topic *topic, struct moment now)
 {
     hub_board_rebased(hub, topic, false, 0, now);

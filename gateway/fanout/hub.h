@@ -67,6 +67,8 @@ void hub_remove_topic(struct hub *hub, struct topic *topic);
 struct topic *hub_topic(const struct hub *hub, const char *board);
 /** Other processes order this board too: a viewer whose position is ahead of it waits a moment for the board to get there. */
 void topic_set_may_lag(struct topic *topic, bool may_lag);
+/** The order that other processes share cannot be heard now: who is ahead of a board waits for as long, instead of going back to what we have. */
+void hub_set_cut_off(struct hub *hub, bool is_cut_off);
 struct board *topic_board(struct topic *topic);
 struct encoder_cache *topic_cache(struct topic *topic);
 

@@ -120,6 +120,7 @@ struct hub {
     uint32_t viewer_count;
     uint32_t subscription_count;
     struct list_node walks;                    /* what is to be done now, first come first served */
+    bool is_cut_off;                           /* the shared order cannot be heard */
     struct walk idle_walk;                     /* heartbeats for viewers that watch nothing */
     struct list_node flushed_now;              /* topics */
     struct frame *heartbeats[WIRE_FORM_COUNT]; /* of the slice under way */

@@ -127,7 +127,8 @@ void viewer_close(struct viewer *viewer, enum close_reason reason)
     viewer_end(viewer, reason);
 }
 
-enum { AHEAD_WAIT_MS = 2000 };
+/* Longer than it takes to find out that the shared order cannot be heard: 3 s without an answer. */
+enum { AHEAD_WAIT_MS = 6000 };
 
 /* ---- writing ---- */
 
@@ -310,6 +311,10 @@ static bool must_wait(struct subscription *subscription, struct moment now)
 {
     struct hub *hub = subscription->topic->hub;
     bool is_there = board_position(subscription->topic->board).offset >= subscription->cursor;
+    if (subscription->is_ahead && hub->is_cut_off && now.monotonic_ms >= subscription->ahead_until_ms) {
+        subscription->ahead_until_ms =
+            now.monotonic_ms + AHEAD_WAIT_MS; /* what we have is old: it stays with what it has */
+    }
     if (subscription->is_ahead && !is_there && now.monotonic_ms < subscription->ahead_until_ms) {
         wheel_arm(&hub->due_wheel, &subscription->due, subscription->ahead_until_ms);
         hub_wake(hub, subscription->ahead_until_ms);

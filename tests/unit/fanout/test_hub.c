@@ -894,7 +894,7 @@ static void test_a_viewer_that_is_ahead_waits_for_the_board_to_get_there(void **
     assert_int_equal(fake_viewer_count_of(&stream, "update"), 1);
     assert_int_equal(fake_viewer_count_of(&right, "snapshot"), 0);
     assert_int_equal(fake_viewer_count_of(&impatient, "snapshot"), 0);
-    fake_loop_pass(&f.loop, 1900);
+    fake_loop_pass(&f.loop, 5900);
     assert_int_equal(fake_viewer_count_of(&impatient, "snapshot"), 0);
     assert_int_equal(fake_viewer_count_of(&impatient, "heartbeat"), 0);
     fake_loop_pass(&f.loop, 200);
@@ -903,6 +903,36 @@ static void test_a_viewer_that_is_ahead_waits_for_the_board_to_get_there(void **
     fake_viewer_close(&wrong);
     fake_viewer_close(&impatient);
     fake_viewer_close(&stream);
+    fixture_close(&f);
+}
+
+static void test_a_viewer_that_is_ahead_waits_while_the_order_cannot_be_heard(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open(&f);
+    struct fake_viewer patient, caught_up;
+    struct position ahead = f.live.at;
+    ahead.offset += 1;
+    ahead.nonce = ahead.nonce * 31 + 7; /* as live_board draws it */
+    struct position never = ahead;
+    never.offset += 100;
+    topic_set_may_lag(f.live.topic, true);
+    hub_set_cut_off(f.loop.hub, true);
+    assert_string_equal(resume_from(&f, &never, &patient, WIRE_WS), "whole");
+    assert_string_equal(resume_from(&f, &ahead, &caught_up, WIRE_WS), "whole");
+    fake_loop_pass(&f.loop, 60000);
+    assert_int_equal(fake_viewer_count_of(&patient, "snapshot"), 0); /* it would go back */
+    assert_int_equal(fake_viewer_count_of(&caught_up, "snapshot"), 0);
+    hub_set_cut_off(f.loop.hub, false);
+    live_board_set(&f.live, "k.a", "{\"v\":2}", 0);
+    fake_loop_turn(&f.loop);
+    assert_int_equal(fake_viewer_count_of(&patient, "snapshot"), 0); /* there may be more to come */
+    fake_loop_pass(&f.loop, 6100);
+    assert_int_equal(fake_viewer_count_of(&patient, "snapshot"), 1); /* another history */
+    assert_int_equal(fake_viewer_count_of(&caught_up, "snapshot"), 0);
+    fake_viewer_close(&patient);
+    fake_viewer_close(&caught_up);
     fixture_close(&f);
 }
 
@@ -1499,6 +1529,7 @@ int main(void)
         cmocka_unit_test(test_a_reset_board_sends_everyone_a_snapshot),
         cmocka_unit_test(test_a_rebased_board_keeps_who_was_not_told_what_is_gone),
         cmocka_unit_test(test_a_viewer_that_is_ahead_waits_for_the_board_to_get_there),
+        cmocka_unit_test(test_a_viewer_that_is_ahead_waits_while_the_order_cannot_be_heard),
         cmocka_unit_test(test_a_rebase_to_where_everyone_stands_is_silent),
         cmocka_unit_test(test_viewers_of_a_removed_board_are_told_and_stay),
         cmocka_unit_test(test_answers_keep_their_order_and_come_before_updates),
