@@ -14,8 +14,8 @@
 
 struct confinement_options {
     bool confines; /* files, programs and system calls */
-    const char *const *
-        new_files; /* NULL-terminated, or NULL: where files may still be made, changed and removed is beside these */
+    /** NULL-terminated, or NULL: beside these, files may still be made, changed and removed. */
+    const char *const *new_files;
     bool may_dump_memory; /* and be looked into by others of the same user, as debuggers do */
 };
 

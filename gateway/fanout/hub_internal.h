@@ -119,8 +119,8 @@ struct hub {
     struct list_node viewers;
     uint32_t viewer_count;
     uint32_t subscription_count;
+    bool is_cut_off;                           /* the order that processes share cannot be heard */
     struct list_node walks;                    /* what is to be done now, first come first served */
-    bool is_cut_off;                           /* the shared order cannot be heard */
     struct walk idle_walk;                     /* heartbeats for viewers that watch nothing */
     struct list_node flushed_now;              /* topics */
     struct frame *heartbeats[WIRE_FORM_COUNT]; /* of the slice under way */

@@ -311,9 +311,9 @@ static bool must_wait(struct subscription *subscription, struct moment now)
 {
     struct hub *hub = subscription->topic->hub;
     bool is_there = board_position(subscription->topic->board).offset >= subscription->cursor;
+    /* What we have while we are cut off is old: the viewer stays with what it has. */
     if (subscription->is_ahead && hub->is_cut_off && now.monotonic_ms >= subscription->ahead_until_ms) {
-        subscription->ahead_until_ms =
-            now.monotonic_ms + AHEAD_WAIT_MS; /* what we have is old: it stays with what it has */
+        subscription->ahead_until_ms = now.monotonic_ms + AHEAD_WAIT_MS;
     }
     if (subscription->is_ahead && !is_there && now.monotonic_ms < subscription->ahead_until_ms) {
         wheel_arm(&hub->due_wheel, &subscription->due, subscription->ahead_until_ms);

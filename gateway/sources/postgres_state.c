@@ -31,8 +31,7 @@ enum {
     SUBMISSION_ITEMS = 500, /* a transaction that does not fit any more begins the next submission */
     MAX_FIELDS = 1 << 20,   /* known from one full read */
     MAX_COMPLAINTS = 1000,  /* fields that were logged */
-    BUSY_MS =
-        500, /* after a change the next is likely: one read that finds nothing does not slow the poll down */
+    BUSY_MS = 500, /* after a change the next is likely: one read without news does not slow the poll down */
     PROBLEM_RETRY_MS = 1000, /* the table is missing, or may not be read */
     RESTART_RETRY_MS =
         1000, /* boards do not stay in the order we started: somebody else reads another server */
@@ -210,11 +209,6 @@ static void watch_horizon(struct postgres_state *state, const char *snapshot)
 
 static void on_all_submitted(struct postgres_state *state);
 
-static bool is_good(enum result outcome)
-{
-    return outcome == RESULT_OK || outcome == RESULT_UNCHANGED || outcome == RESULT_OLDER;
-}
-
 static void judge(struct postgres_state *state, const struct submission_item *item, bool is_removal)
 {
     const char *field = item->change.field;
@@ -229,7 +223,7 @@ static void judge(struct postgres_state *state, const struct submission_item *it
     default:
         break;
     }
-    if (!is_good(item->outcome)) {
+    if (!result_is_settled(item->outcome)) {
         metric_add(state->rows[ROW_REFUSED], 1);
         complain(state, field, *item->detail ? item->detail : result_name(item->outcome));
         return;
