@@ -5,7 +5,7 @@
  * gathering reach everyone with the flush.
  *
  * A viewer that comes from another node may be ahead of this one by what is still on its way here. It waits
- * for the board to get there, a moment at most: a snapshot would take it back.
+ * for the board to get there, a moment, or for as long as the order cannot be heard here: a snapshot would take it back.
  */
 #include "fanout/viewer.h"
 
