@@ -19,14 +19,10 @@ export function familyMs(pid) {
     return TICK_MS * familyOf(pid).reduce((sum, id) => sum + ticks(id), 0);
 }
 
-/** stop() lets them sleep again; usedMs(): what this has used, which is nobody's loss. Ends with this process at the latest. */
+/** stop() lets them sleep again; this process's end does too. What they use is nobody's loss: sophia-load and floor do not count it. */
 export function keepAwake() {
     const idlers = os.cpus().map((cpu, i) => spawn('chrt', ['--idle', '0', 'taskset', '--cpu-list', String(i), 'sh', '-c',
         `while kill -0 ${process.pid} 2>&-; do i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done; done`], { stdio: 'ignore' }));
     idlers.forEach((idler) => idler.on('error', () => {})); // then they sleep: the numbers say so
-    const pids = idlers.map(({ pid }) => pid).filter(Boolean);
-    return {
-        usedMs: () => pids.reduce((sum, pid) => sum + familyMs(pid), 0),
-        stop: () => idlers.forEach((idler) => idler.kill('SIGKILL')),
-    };
+    return { stop: () => idlers.forEach((idler) => idler.kill('SIGKILL')) };
 }

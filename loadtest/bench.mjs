@@ -18,6 +18,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { isSanitized, plainBinary, root } from '../tests/support/gateway.mjs';
+import { keepAwake } from './awake.mjs';
 import { judge, measured, spread } from './bench_numbers.mjs';
 
 const FLUSH_MS = 20;
@@ -275,6 +276,7 @@ if (!values.quick && isSanitized(plainBinary)) {
     console.error(`bench: ${plainBinary} was built with sanitizers: its cost is not the product's`);
     process.exit(2);
 }
+keepAwake(); // ends with us
 const done = [];
 for (const one of wanted) {
     const result = await measureCase(one);

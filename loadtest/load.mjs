@@ -78,16 +78,19 @@ export function definitionsOf(scenario) {
 async function startServers({ producer, gateway = {} }) {
     const config = {};
     const options = [];
+    const aside = (server) => options.push('--aside', familyOf(server.pid).join(','));
     if (producer?.kind === 'redis' || gateway.journal?.kind === 'redis') {
         const redis = await startRedis();
         config.redis = { host: '127.0.0.1', port: redis.port };
         options.push('--redis', `127.0.0.1:${redis.port}`);
+        aside(redis);
     }
     if (producer?.kind === 'sql') {
         const postgres = await startPostgres({ settings: { fsync: 'on', full_page_writes: 'on' } });
         await installSchema(postgres);
         config.postgres = { url: postgres.url };
         options.push('--postgres', postgres.url);
+        aside(postgres);
     }
     return { config, options };
 }

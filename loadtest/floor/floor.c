@@ -257,18 +257,14 @@ static bool bytes_check(const struct floor_run *run, uint64_t rounds)
 /* The receivers take the place of the servers: what neither they nor we used was somebody else's. */
 static void window_take(struct floor_run *run, const struct load_cpu *window)
 {
-    double other_us = window->busy_us - window->servers_us - window->own_us;
-    if (window->whole_us > 0) {
-        run->stolen = window->stolen_us / window->whole_us;
-        /* Ours is known by the nanosecond and the whole by ticks: a difference below one says nothing. */
-        run->other = other_us > 0 ? other_us / window->whole_us : 0;
-    }
+    run->stolen = window->whole_us > 0 ? window->stolen_us / window->whole_us : 0;
+    run->other = load_cpu_others(window);
     run->cpu_us = window->own_us;
 }
 
 static bool rounds_measure(struct floor_run *run)
 {
-    const struct load_servers receivers = {.pids = {run->receivers.pid}, .count = 1};
+    struct load_servers receivers = {.pids = {run->receivers.pid}, .count = 1};
     struct load_cpu from, to;
     uint64_t uncounted = uncounted_rounds(run->options);
     if (!rounds_send(run, uncounted) || !bytes_check(run, uncounted)) {
@@ -276,6 +272,7 @@ static bool rounds_measure(struct floor_run *run)
     }
     run->partial = 0;
     run->late_rounds = 0;
+    load_idlers_find(&receivers);
     double began_s = now_s();
     if (!load_cpu_read(&receivers, &from) || !rounds_send(run, run->options->rounds) ||
         !load_cpu_read(&receivers, &to)) {
@@ -329,10 +326,11 @@ static int viewers_measure(const struct floor_options *options)
 
 static int handshakes_measure(uint64_t rounds)
 {
-    const struct load_servers nobody = {.count = 0};
+    struct load_servers nobody = {.count = 0};
     struct floor_run run = {0};
     struct load_cpu from, to;
     struct floor_handshakes made;
+    load_idlers_find(&nobody);
     double began_s = now_s();
     if (!load_cpu_read(&nobody, &from) || !floor_handshakes_measure(rounds, &made) ||
         !load_cpu_read(&nobody, &to)) {

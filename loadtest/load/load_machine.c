@@ -1,7 +1,9 @@
 /* What the whole machine did comes in clock ticks of 10 ms: good for seconds, not for less. */
 #include "loadtest/load/load_machine.h"
 
+#include <dirent.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +29,7 @@ static double tick_us(void)
     return 1e6 / (double)sysconf(_SC_CLK_TCK);
 }
 
-static bool server_us(pid_t pid, double *out_us)
+static bool process_us(pid_t pid, double *out_us)
 {
     clockid_t clock;
     struct timespec used;
@@ -59,16 +61,34 @@ static bool machine_us(struct load_cpu *cpu)
     return true;
 }
 
+void load_idlers_find(struct load_servers *servers)
+{
+    DIR *processes = opendir("/proc");
+    for (const struct dirent *entry; processes && (entry = readdir(processes)) != NULL;) {
+        long pid = strtol(entry->d_name, NULL, 10); /* 0 for what is no process, which would mean us */
+        if (pid > 0 && servers->aside_count < LOAD_PIDS_MAX && sched_getscheduler((pid_t)pid) == SCHED_IDLE) {
+            servers->aside[servers->aside_count++] = (pid_t)pid;
+        }
+    }
+    if (processes) {
+        (void)closedir(processes); /* nothing was written */
+    }
+}
+
 bool load_cpu_read(const struct load_servers *servers, struct load_cpu *out_cpu)
 {
     struct load_cpu cpu = {0};
     struct timespec own;
     for (uint32_t i = 0; i < servers->count; i++) {
         double us;
-        if (!server_us(servers->pids[i], &us)) {
+        if (!process_us(servers->pids[i], &us)) {
             return false;
         }
         cpu.servers_us += us;
+    }
+    for (uint32_t i = 0; i < servers->aside_count; i++) {
+        double us;
+        cpu.aside_us += process_us(servers->aside[i], &us) ? us : 0;
     }
     if (!machine_us(&cpu) || clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own) != 0) {
         return false;
@@ -86,7 +106,15 @@ struct load_cpu load_cpu_between(const struct load_cpu *from, const struct load_
         .busy_us = to->busy_us - from->busy_us,
         .stolen_us = to->stolen_us - from->stolen_us,
         .whole_us = to->whole_us - from->whole_us,
+        .aside_us = to->aside_us - from->aside_us,
     };
+}
+
+double load_cpu_others(const struct load_cpu *window)
+{
+    double others_us = window->busy_us - window->servers_us - window->own_us - window->aside_us;
+    /* Some are known by the nanosecond and the whole by ticks: a difference below one says nothing. */
+    return others_us > 0 && window->whole_us > 0 ? others_us / window->whole_us : 0;
 }
 
 uint64_t load_rss_kib(const struct load_servers *servers)

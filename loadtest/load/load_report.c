@@ -299,9 +299,7 @@ json_t *load_report_make(const struct load_run *run, bool *out_held)
     add_memory(report, run, &metrics);
     add_counts(report, run);
     json_object_set_new(report, "stolen", number(share(window->stolen_us, window->whole_us)));
-    json_object_set_new(
-        report, "other_cpu",
-        number(share(fmax(0, window->busy_us - window->servers_us - window->own_us), window->whole_us)));
+    json_object_set_new(report, "other_cpu", number(load_cpu_others(window)));
     json_object_set_new(report, "server_cpu", number(share(window->servers_us, run->seconds * 1e6)));
     json_object_set_new(report, "own_cpu", number(share(window->own_us, run->seconds * 1e6)));
     json_object_set_new(report, "expectations", judge(run, &metrics, out_held));

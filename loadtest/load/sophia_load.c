@@ -50,6 +50,7 @@ static void print_usage(FILE *to)
         "usage: sophia-load [OPTION...] SCENARIO.json\n\n"
         "  --url http://HOST:PORT[,...]  gateways; viewers are dealt out in turn, producers use the first\n"
         "  --pid PID[,PID]               their processes, whose processor time and memory are read\n"
+        "  --aside PID[,PID]             processes that take part too (databases): not counted as others\n"
         "  --viewers N  --seconds S  --rate R  --set MEMBER=VALUE\n"
         "                                instead of what the scenario says; PART.MEMBER=VALUE inside a part\n"
         "  --ingest-key KEY              bearer token of producers\n"
@@ -76,15 +77,15 @@ static bool take_urls(struct load_session_options *session, const char *list)
     return true;
 }
 
-static bool take_pids(struct load_servers *servers, const char *list)
+static bool take_pids(pid_t pids[LOAD_PIDS_MAX], uint32_t *count, const char *list)
 {
     for (const char *at = list; *at != '\0';) {
         char *end;
         long pid = strtol(at, &end, 10);
-        if (end == at || pid <= 0 || servers->count == LOAD_PIDS_MAX || (*end != ',' && *end != '\0')) {
+        if (end == at || pid <= 0 || *count == LOAD_PIDS_MAX || (*end != ',' && *end != '\0')) {
             return complain("no process", at);
         }
-        servers->pids[servers->count++] = (pid_t)pid;
+        pids[(*count)++] = (pid_t)pid;
         at = end + (*end == ',');
     }
     return true;
@@ -103,7 +104,9 @@ static bool take_option(struct command_line *line, int option, const char *value
     case 'u':
         return take_urls(&line->session, value);
     case 'p':
-        return take_pids(&line->session.servers, value);
+        return take_pids(line->session.servers.pids, &line->session.servers.count, value);
+    case 'a':
+        return take_pids(line->session.servers.aside, &line->session.servers.aside_count, value);
     case 'v':
         return replace(line, "viewers=", value);
     case 's':
@@ -140,6 +143,7 @@ static bool read_command_line(int argc, char **argv, struct command_line *line)
     static const struct option options[] = {
         {"url", required_argument, NULL, 'u'},
         {"pid", required_argument, NULL, 'p'},
+        {"aside", required_argument, NULL, 'a'},
         {"viewers", required_argument, NULL, 'v'},
         {"seconds", required_argument, NULL, 's'},
         {"rate", required_argument, NULL, 'r'},
@@ -233,6 +237,7 @@ static int run(struct command_line *line, const struct scenario *scenario)
         (void)complain("the limit of open files is too low for so many viewers", NULL);
         return EXIT_UNUSABLE;
     }
+    load_idlers_find(&line->session.servers);
     json_t *report = load_session_run(&line->session, &is_held, problem);
     if (!report) {
         (void)complain("cannot run", problem);
