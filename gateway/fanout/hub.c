@@ -427,9 +427,44 @@ static void flush_slice(struct walk *walk)
     topic->flushed = board_position(topic->board).offset;
 }
 
+static const struct list_node *ahead(const struct list_node *member, const struct list_node *head,
+                                     unsigned steps)
+{
+    for (; steps > 0 && member != head; steps--) {
+        member = member->next;
+    }
+    return member != head ? member : NULL;
+}
+
+/*
+ * Of ten thousand viewers none is left in the processor's cache since the flush before. What the next visits will read is called
+ * for a visit or more before it is needed, one pointer at a time: each leads to the next.
+ */
+static void approach(const struct list_node *member, const struct list_node *head)
+{
+    enum { VIEWERS_AHEAD = 2 };
+    const struct list_node *near = ahead(member, head, VIEWERS_AHEAD);
+    const struct list_node *next = near ? ahead(near, head, 1) : NULL;
+    const struct list_node *far = next ? ahead(next, head, 1) : NULL;
+    if (far) {
+        __builtin_prefetch(far->next);
+        __builtin_prefetch(LIST_ITEM(far, const struct subscription, in_topic)->viewer);
+    }
+    if (next) {
+        __builtin_prefetch(LIST_ITEM(next, const struct subscription, in_topic)->viewer->transport);
+    }
+    if (near) {
+        const struct viewer *viewer = LIST_ITEM(near, const struct subscription, in_topic)->viewer;
+        if (viewer->ops->approach) {
+            viewer->ops->approach(viewer->transport);
+        }
+    }
+}
+
 static void flush_visit(struct walk *walk, const struct list_node *member, struct moment now)
 {
     const struct topic *topic = LIST_ITEM(walk, const struct topic, flush_walk);
+    approach(member, walk->head);
     struct subscription *subscription = LIST_ITEM(member, struct subscription, in_topic);
     subscription_serve(subscription, now);
     if (subscription->cursor < topic->flushed) {

@@ -31,6 +31,8 @@ struct viewer;
 
 /** What a viewer needs from its transport. None of these may call back into the viewer before returning. */
 struct viewer_ops {
+    /** can_write will be asked soon: a moment to bring what it reads nearer. NULL: there is nothing to bring. */
+    void (*approach)(const void *transport);
     bool (*can_write)(void *transport);
     /** Only after can_write. RESULT_CLOSED: the connection failed, its closed callback follows later. It may keep a reference. */
     enum result (*write)(void *transport, struct frame *frame);

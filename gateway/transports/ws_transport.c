@@ -76,6 +76,12 @@ void ws_transport_release(struct ws_transport *transport)
     }
 }
 
+static void ops_approach(const void *context)
+{
+    const struct ws_viewer *viewer = context;
+    __builtin_prefetch(viewer->ws);
+}
+
 /* Makes room for what is written next. Here and not then: this viewer may be unable to take more once what is held has left. */
 static bool ops_can_write(void *context)
 {
@@ -120,6 +126,7 @@ static void ops_close(void *context, enum close_reason reason)
 }
 
 static const struct viewer_ops viewer_ops = {
+    .approach = ops_approach,
     .can_write = ops_can_write,
     .write = ops_write,
     .request_writable = ops_request_writable,
