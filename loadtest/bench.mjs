@@ -72,7 +72,7 @@ const cases = [
     plain(10000, VALUE_BYTES, [uringAtMost(0.92)]),
     {
         name: 'outstanding-8', about: 'Eight changes of one board at one moment, against a server that tells each of them.',
-        load: gathering(10000, { rate: 16, outstanding: 8 }), sides: { send: { floor: 'send', outstanding: 8 }, gateway: uring },
+        load: { ...gathering(10000, { rate: 16, outstanding: 8 }), fields: 8 }, sides: { send: { floor: 'send', outstanding: 8 }, gateway: uring },
         bars: [{ ratio: ['gateway', 'send'], member: CPU_PER_CHANGE, most: 0.16 }],
     },
     {
