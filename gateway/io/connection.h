@@ -52,6 +52,9 @@ enum refusal {
 /** Peers given up on, by what they failed to do. */
 enum hang_up { HUNG_UP_UNREAD, HUNG_UP_SILENT, HUNG_UP_COUNT };
 
+/** Kept for HTTP peers. Each has a budget of its own: who leaves answers unread must not keep producers out. */
+enum held { HELD_BODY, HELD_ANSWER, HELD_COUNT };
+
 /** What became of compressed messages. */
 enum inflate_result { INFLATED, INFLATE_MALFORMED, INFLATE_TOO_BIG, INFLATE_NO_MEMORY, INFLATE_RESULT_COUNT };
 
@@ -89,7 +92,7 @@ struct listener {
     struct list_node exchanges;    /* every struct http_exchange */
     struct ws_service *ws_service; /* owned; NULL until started */
     uint32_t counts[KIND_COUNT];   /* open connections */
-    size_t held_bytes;             /* request bodies and copied answers, of all exchanges */
+    size_t held_bytes[HELD_COUNT]; /* of all exchanges */
 
     struct wheel wheel; /* deadlines of exchanges and WebSockets */
     struct loop_timer *wheel_timer;

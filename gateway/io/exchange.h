@@ -17,7 +17,8 @@
 
 enum {
     PATH_PARTS_MAX = 4,
-    HELD_MAX_BYTES = 64 << 20, /* bodies and copied answers of all peers; more is refused */
+    HELD_MAX_BYTES = 64 << 20, /* of each kind, of all peers; more is refused, except what is small */
+    HELD_SMALL_BYTES = 16384,  /* never refused for that: the number of connections bounds it */
     LINGER_MS = 1000,
 };
 
@@ -83,7 +84,7 @@ struct http_exchange {
     bool wants_writable;
     void *owner;
     size_t lingered;
-    size_t held_bytes; /* body and copied answer, counted in listener->held_bytes */
+    size_t held_bytes[HELD_COUNT]; /* counted in listener->held_bytes */
 };
 
 /* http.c */
@@ -95,7 +96,7 @@ void exchange_release_socket(struct http_exchange *exchange, struct ws_handshake
 /** Look at the exchange again at the end of the turn. */
 void exchange_later(struct http_exchange *exchange);
 /** Count bytes that are kept for this peer until its answer is complete. */
-void exchange_hold(struct http_exchange *exchange, size_t bytes);
+void exchange_hold(struct http_exchange *exchange, enum held held, size_t bytes);
 /** Watch the socket for what the state and the buffers want. */
 void exchange_update_watch(struct http_exchange *exchange);
 /** Replaces the deadline before. */

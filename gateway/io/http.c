@@ -44,16 +44,18 @@ void exchange_later(struct http_exchange *exchange)
     loop_defer(exchange->listener->loop, &exchange->deferred, on_turn_end, exchange);
 }
 
-void exchange_hold(struct http_exchange *exchange, size_t bytes)
+void exchange_hold(struct http_exchange *exchange, enum held held, size_t bytes)
 {
-    exchange->held_bytes += bytes;
-    exchange->listener->held_bytes += bytes;
+    exchange->held_bytes[held] += bytes;
+    exchange->listener->held_bytes[held] += bytes;
 }
 
 static void release_request(struct http_exchange *exchange)
 {
-    exchange->listener->held_bytes -= exchange->held_bytes;
-    exchange->held_bytes = 0;
+    for (int held = 0; held < HELD_COUNT; held++) {
+        exchange->listener->held_bytes[held] -= exchange->held_bytes[held];
+        exchange->held_bytes[held] = 0;
+    }
     free(exchange->request);
     free(exchange->parts_text);
     free(exchange->body);
@@ -355,13 +357,14 @@ static void refuse_head(struct http_exchange *exchange, int status)
 static void start_body(struct http_exchange *exchange)
 {
     if (exchange->body_expected > 0) {
-        bool is_room = exchange->listener->held_bytes + exchange->body_expected <= HELD_MAX_BYTES;
+        bool is_room = exchange->body_expected <= HELD_SMALL_BYTES ||
+                       exchange->listener->held_bytes[HELD_BODY] + exchange->body_expected <= HELD_MAX_BYTES;
         exchange->body = is_room ? malloc(exchange->body_expected + 1) : NULL;
         if (exchange->body == NULL) {
             exchange_refuse_overloaded(exchange, "too many bodies are on their way");
             return;
         }
-        exchange_hold(exchange, exchange->body_expected);
+        exchange_hold(exchange, HELD_BODY, exchange->body_expected);
     }
     exchange->state = READING_BODY;
 }

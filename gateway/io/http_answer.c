@@ -17,7 +17,6 @@ enum {
     EXTRA_HEADERS_MAX = 16,
     WRITE_MIN_MS = 30000,       /* to take an answer */
     WRITE_MIN_BYTES_PER_MS = 8, /* and this much more for a long one */
-    SMALL_ANSWER_BYTES = 16384, /* never refused for that */
 };
 
 /* Sending. */
@@ -210,8 +209,8 @@ static bool send_answer(struct http_exchange *exchange, struct bytes *head, cons
 /** Too much is held for slow peers already: a body that may have to be kept is not begun. */
 static bool is_overloaded(const struct http_exchange *exchange, size_t length, bool is_static)
 {
-    return !is_static && !exchange->is_head && length > SMALL_ANSWER_BYTES &&
-           exchange->listener->held_bytes > HELD_MAX_BYTES;
+    return !is_static && !exchange->is_head && length > HELD_SMALL_BYTES &&
+           exchange->listener->held_bytes[HELD_ANSWER] > HELD_MAX_BYTES;
 }
 
 void exchange_refuse_overloaded(struct http_exchange *exchange, const char *detail)
@@ -256,7 +255,7 @@ void http_answer(struct http_exchange *exchange, int status, const char *content
         return;
     }
     if (exchange_has_output(exchange)) {
-        exchange_hold(exchange, exchange->out.length);
+        exchange_hold(exchange, HELD_ANSWER, exchange->out.length);
         exchange_update_watch(exchange);
     } else {
         exchange_finish_answer(exchange);

@@ -582,7 +582,9 @@ static void leave_all(struct fixture *f, const int *fds, size_t count)
     spend(f, 20);
 }
 
-static void expect_crowd_is_bounded(struct fixture *f, const char *request, const char *after)
+/** meanwhile: a request of the other kind, with a body or an answer that has to be kept; each has room of its own. */
+static void expect_crowd_is_bounded(struct fixture *f, const char *request, const char *meanwhile,
+                                    const char *after)
 {
     enum { MOST = 400 };
     int fds[MOST];
@@ -596,6 +598,8 @@ static void expect_crowd_is_bounded(struct fixture *f, const char *request, cons
     expect_heard(f, "Retry-After: 1\r\n");
     assert_null(strstr(f->heard, "X-Big"));
     ask(f, "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n", "hello"); /* what needs no room is still answered */
+    ask(f, meanwhile, "HTTP/1.1 200 OK");
+    ask(f, "POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 200 OK");
     leave_all(f, fds, count);
     ask(f, after, "HTTP/1.1 200 OK");
     assert_true(refused(f, "overloaded") == 1);
@@ -606,12 +610,15 @@ static void test_bodies_on_their_way_are_bounded(void **state)
     expect_crowd_is_bounded(
         *state,
         "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n",
+        "GET /big HTTP/1.1\r\nHost: h\r\n\r\n",
         "POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}");
 }
 
 static void test_unread_answers_are_bounded(void **state)
 {
     expect_crowd_is_bounded(*state, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n",
+                            "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+                            "Content-Length: 2\r\n\r\n{}",
                             "GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
 }
 
