@@ -50,7 +50,7 @@ enum refusal {
 };
 
 /** Peers given up on, by what they failed to do. */
-enum hang_up { HUNG_UP_UNREAD, HUNG_UP_SILENT, HUNG_UP_COUNT };
+enum hang_up { HUNG_UP_UNREAD, HUNG_UP_SILENT, HUNG_UP_IDLE, HUNG_UP_COUNT };
 
 /** Kept for HTTP peers. Each has a budget of its own: who leaves answers unread must not keep producers out. */
 enum held { HELD_BODY, HELD_ANSWER, HELD_COUNT };

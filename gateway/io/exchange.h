@@ -56,6 +56,7 @@ struct http_exchange {
 
     struct bytes in; /* read, not consumed */
     size_t scanned;  /* of in, without the end of a head */
+    bool has_begun;  /* a request: perhaps only an empty line before it, but its time runs */
     bool has_eof;
 
     struct request *request;        /* owned; NULL between requests */

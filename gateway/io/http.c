@@ -229,7 +229,8 @@ void exchange_finish_answer(struct http_exchange *exchange)
     }
     exchange->state = READING_HEAD;
     exchange->scanned = 0;
-    exchange_arm(exchange, exchange->in.length > 0 ? request_timeout_ms(exchange) : KEEP_ALIVE_IDLE_MS);
+    exchange->has_begun = exchange->in.length > 0;
+    exchange_arm(exchange, exchange->has_begun ? request_timeout_ms(exchange) : KEEP_ALIVE_IDLE_MS);
     exchange_update_watch(exchange);
     if (exchange->in.length > 0) {
         exchange_later(exchange); /* a pipelined request may be waiting */
@@ -476,8 +477,9 @@ static void take_input(struct http_exchange *exchange, const char *from, size_t 
         }
         return;
     }
-    if (exchange->state == READING_HEAD && exchange->in.length == 0) {
-        /* For the whole request; not extended per byte. */
+    if (exchange->state == READING_HEAD && !exchange->has_begun) {
+        /* For the whole request; not extended per byte, nor per empty line in front of it. */
+        exchange->has_begun = true;
         exchange_arm(exchange, request_timeout_ms(exchange));
     }
     bytes_append(&exchange->in, from, length);
@@ -610,11 +612,22 @@ static void on_socket(void *context, int events, bool failed)
     }
 }
 
+/** A peer that does not read, an idle connection, a linger that is over. */
+static void give_up(struct http_exchange *exchange)
+{
+    if (exchange->state == WRITING && !exchange->is_stream_told) {
+        listener_hung_up(exchange->listener, HUNG_UP_UNREAD);
+    } else if (exchange->state == READING_HEAD) {
+        listener_hung_up(exchange->listener, HUNG_UP_IDLE);
+    }
+    exchange_die(exchange);
+}
+
 static void on_deadline(void *owner)
 {
     struct http_exchange *exchange = owner;
     bool is_late_request =
-        (exchange->state == READING_HEAD && exchange->in.length > 0) || exchange->state == READING_BODY;
+        (exchange->state == READING_HEAD && exchange->has_begun) || exchange->state == READING_BODY;
     if (exchange->state == SHAKING_HANDS) {
         tls_gave_up(exchange->tls);
         listener_refused(exchange->listener, REFUSED_TIMEOUT);
@@ -622,10 +635,7 @@ static void on_deadline(void *owner)
     } else if (is_late_request) {
         exchange_refuse(exchange, REFUSED_TIMEOUT, 408, "request_timeout", NULL, true);
     } else {
-        if (exchange->state == WRITING && !exchange->is_stream_told) {
-            listener_hung_up(exchange->listener, HUNG_UP_UNREAD);
-        }
-        exchange_die(exchange); /* an idle connection, a peer that does not read, a linger that is over */
+        give_up(exchange);
     }
 }
 

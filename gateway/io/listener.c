@@ -63,6 +63,7 @@ static const char *const refusal_labels[REFUSED_COUNT] = {
 static const char *const hang_up_labels[HUNG_UP_COUNT] = {
     [HUNG_UP_UNREAD] = "reason=\"unread\"",
     [HUNG_UP_SILENT] = "reason=\"silent\"",
+    [HUNG_UP_IDLE] = "reason=\"idle\"",
 };
 
 static const char *const inflate_labels[INFLATE_RESULT_COUNT] = {
@@ -105,9 +106,10 @@ static void register_metrics(struct listener *listener, struct metrics *metrics)
                                                "Connections, handshakes and requests refused, by reason.");
     }
     for (unsigned i = 0; i < HUNG_UP_COUNT; i++) {
-        listener->hung_up[i] =
-            metrics_counter(metrics, "gw_hung_up_total", hang_up_labels[i],
-                            "Peers given up on: left an HTTP answer unread, or left pings unanswered.");
+        listener->hung_up[i] = metrics_counter(
+            metrics, "gw_hung_up_total", hang_up_labels[i],
+            "Peers given up on: left an HTTP answer unread, left pings unanswered, or sent no "
+            "request.");
     }
     for (unsigned i = 0; i < 5; i++) {
         listener->requests[i] = metrics_counter(metrics, "gw_http_requests_total", code_labels[i],

@@ -322,6 +322,24 @@ static void test_slow_head_and_slow_body_time_out(void **state)
     int silent = dial(f);
     assert_true(hear_end(f, silent, 3000));
     (void)close(silent);
+    assert_true(metric_read(metrics_find(f->metrics, "gw_hung_up_total", "reason=\"idle\"")) == 1);
+    assert_true(refused(f, "timeout") == 2);
+}
+
+static void test_empty_lines_buy_no_time(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+    forget(f);
+    for (int i = 0; i < 3; i++) { /* of a second, 0.9 */
+        say(fd, "\r\n");
+        spend(f, 300);
+    }
+    say(fd, "\r\n");
+    assert_true(hear_until(f, fd, "HTTP/1.1 408 ", 700));
+    assert_true(hear_end(f, fd, 2000));
+    (void)close(fd);
+    assert_true(refused(f, "timeout") == 1);
 }
 
 static void test_head_over_the_cap_is_431(void **state)
@@ -730,6 +748,7 @@ int main(void)
         TEST(test_large_answer_drains_without_blocking),
         TEST(test_expect_continue_is_answered_at_once),
         TEST(test_slow_head_and_slow_body_time_out),
+        TEST(test_empty_lines_buy_no_time),
         TEST(test_head_over_the_cap_is_431),
         TEST(test_kept_exchange_is_answered_later_in_order),
         TEST(test_waiting_costs_no_processor_time),
