@@ -377,6 +377,20 @@ test('of many pings that a viewer sends while it does not read, the newest is an
     await viewer.close();
 });
 
+test('of many pings in one record the newest is answered', async () => {
+    const viewer = await WsViewer.open(gateway.port, { wire: 'raw' });
+    await viewer.next('welcome');
+    viewer.socket.bytes(Buffer.concat(Array.from({ length: 1000 }, (_, i) => frameOf(`${i}`, { opcode: 9 })))); // one record: below 16 KiB
+    viewer.say({ type: 'ping' });
+    await viewer.next('pong'); // in a record behind it: all of the first was read
+    assert.deepEqual(viewer.socket.pongs, ['999']);
+    viewer.socket.frame('again', { opcode: 9 });
+    await until('another answer', () => viewer.socket.pongs.length === 2);
+    assert.equal(viewer.socket.pongs[1], 'again');
+    viewer.assertSound();
+    await viewer.close();
+});
+
 /** A way to the gateway that lets every byte through by itself. */
 class Dribble extends Duplex {
     constructor() {
