@@ -304,6 +304,32 @@ static void test_the_rest_of_a_record_is_there_without_the_socket(void **state)
     end(&scene);
 }
 
+static void test_many_new_keys_are_taken_one_at_a_time(void **state)
+{
+    (void)state;
+    enum { KEYS = 100 };
+    struct scene scene;
+    char heard[64];
+    size_t length = 0;
+    int reads = 0;
+    begin(&scene);
+    assert_int_equal(tls_meet(scene.server, &scene.client), TLS_DONE);
+    assert_int_equal(SSL_version(scene.client.ssl), TLS1_3_VERSION);
+    for (int i = 0; i < KEYS; i++) {
+        assert_int_equal(SSL_key_update(scene.client.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(scene.client.ssl), 1);
+    }
+    assert_int_equal(SSL_write(scene.client.ssl, "ping", 4), 4);
+    while (tls_read(scene.server, heard, sizeof heard, &length) == TLS_WANTS_READ) {
+        reads++;
+        assert_true(reads <= KEYS + 4); /* and those of the handshake, such as the first Finished */
+    }
+    assert_int_equal(length, 4);
+    assert_memory_equal(heard, "ping", 4);
+    assert_true(reads >= KEYS);
+    end(&scene);
+}
+
 static void test_records_that_were_changed_end_the_connection(void **state)
 {
     (void)state;
@@ -574,6 +600,7 @@ int main(void)
         cmocka_unit_test(test_tickets_open_for_two_periods_more),
         cmocka_unit_test(test_what_the_socket_does_not_take_is_taken_later),
         cmocka_unit_test(test_the_rest_of_a_record_is_there_without_the_socket),
+        cmocka_unit_test(test_many_new_keys_are_taken_one_at_a_time),
         cmocka_unit_test(test_records_that_were_changed_end_the_connection),
         cmocka_unit_test(test_goodbye_is_heard_by_both),
         cmocka_unit_test(test_a_peer_that_just_leaves_is_closed_not_failed),
