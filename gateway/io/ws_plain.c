@@ -211,8 +211,20 @@ static int established(struct plain_state *plain, struct lws *wsi)
     return 0;
 }
 
+/** libwebsockets ends connections with broken frames by itself; what it told the peer is all that we hear of it. */
+static bool was_refused(const struct ws *ws)
+{
+    const unsigned char *payload = lws_get_close_payload(wsi_of(ws));
+    int length = lws_get_close_length(wsi_of(ws));
+    return ws->state == WS_OPEN && length >= 2 &&
+           (payload[0] << 8 | payload[1]) == close_reason_code(CLOSE_PROTOCOL_ERROR);
+}
+
 static void closed(struct ws *ws)
 {
+    if (was_refused(ws)) {
+        ws_refuse_message(ws, CLOSE_PROTOCOL_ERROR);
+    }
     lws_set_opaque_user_data(wsi_of(ws), NULL);
     ws_closed(ws);
     free(ws);

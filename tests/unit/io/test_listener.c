@@ -1051,6 +1051,30 @@ static void test_rsv_bits_out_of_place_end_the_connection(void **state)
     assert_int_equal(f->messages, 0);
 }
 
+static void test_frames_that_break_the_rules_are_told_to_the_owner(void **state)
+{
+    struct fixture *f = *state;
+    static const unsigned char firsts[] = {0x83, 0x8b, 0x09, 0x80,
+                                           0xc1}; /* opcodes, a ping in parts, a lone part, RSV1 */
+    for (size_t i = 0; i < sizeof firsts; i++) {
+        unsigned closed = f->closed;
+        f->refused_reason = CLOSE_NORMAL;
+        int fd = shake_hands(f);
+        say_frame(fd, firsts[i], "x", 1);
+        assert_true(hear_bytes(f, fd, 4, 3000));
+        (void)close(fd);
+        assert_true(await(f, &f->closed, closed + 1, 3000));
+        if (f->refused_reason != CLOSE_PROTOCOL_ERROR) {
+            fail_msg("0x%02x: %s", firsts[i], close_reason_name(f->refused_reason));
+        }
+    }
+    unsigned closed = f->closed;
+    f->refused_reason = CLOSE_NORMAL;
+    (void)close(shake_hands(f)); /* who just leaves has broken no rule */
+    assert_true(await(f, &f->closed, closed + 1, 3000));
+    assert_int_equal(f->refused_reason, CLOSE_NORMAL);
+}
+
 static void test_garbage_frames_end_in_a_close_never_in_a_crash(void **state)
 {
     struct fixture *f = *state;
@@ -1118,6 +1142,7 @@ int main(void)
         TEST(test_compressed_messages_over_a_cap_are_1009),
         TEST(test_compressed_messages_that_are_broken_are_1007),
         TEST(test_rsv_bits_out_of_place_end_the_connection),
+        TEST(test_frames_that_break_the_rules_are_told_to_the_owner),
         TEST(test_garbage_frames_end_in_a_close_never_in_a_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
