@@ -93,6 +93,8 @@ struct listener {
     struct ws_service *ws_service; /* owned; NULL until started */
     uint32_t counts[KIND_COUNT];   /* open connections */
     size_t held_bytes[HELD_COUNT]; /* of all exchanges */
+    uint64_t shaking_ms;           /* the turn in which TLS handshakes took shaken_us */
+    uint64_t shaken_us;
 
     struct wheel wheel; /* deadlines of exchanges and WebSockets */
     struct loop_timer *wheel_timer;
@@ -107,6 +109,7 @@ struct listener {
     struct metric *accept_waiting;
     struct metric *accept_pause_seconds;
     struct metric *address_count;
+    struct metric *handshakes_put_off;
     struct metric *merged_frames;
     struct metric *inflated[INFLATE_RESULT_COUNT];
     struct metric *uses_io_uring;

@@ -29,6 +29,7 @@ enum {
     PIPELINE_MAX_BYTES = REQUEST_HEAD_MAX_BYTES, /* read ahead of the request at hand */
     KEEP_ALIVE_IDLE_MS = 30000,
     LINGER_BYTES = 4 << 20,
+    HANDSHAKES_SLICE_US = 2000, /* of one turn, for TLS handshakes: those already connected are waiting */
 };
 
 _Static_assert((int)READ_BYTES >= (int)TLS_RECORD_MAX_BYTES,
@@ -540,9 +541,38 @@ static void refuse_plain(struct http_exchange *exchange)
                     "this port speaks TLS: use https:// or wss://", true);
 }
 
+/**
+ * A step of a handshake is a signature and a key exchange, and one ClientHello that was heard is easily said again by hundreds
+ * in the same moment. Whoever is put off stays readable, so the next turn sees it again.
+ */
+static bool may_shake_hands(struct listener *listener)
+{
+    uint64_t now_ms = loop_now_ms(listener->loop);
+    if (listener->shaking_ms != now_ms) {
+        listener->shaking_ms = now_ms;
+        listener->shaken_us = 0;
+    }
+    if (listener->shaken_us < HANDSHAKES_SLICE_US) {
+        return true;
+    }
+    metric_add(listener->handshakes_put_off, 1);
+    return false;
+}
+
+static enum tls_result shake_timed(struct http_exchange *exchange)
+{
+    uint64_t began_us = clock_monotonic_us();
+    enum tls_result result = tls_handshake(exchange->tls);
+    exchange->listener->shaken_us += clock_monotonic_us() - began_us;
+    return result;
+}
+
 static void shake_hands(struct http_exchange *exchange)
 {
-    switch (tls_handshake(exchange->tls)) {
+    if (!may_shake_hands(exchange->listener)) {
+        return;
+    }
+    switch (shake_timed(exchange)) {
     case TLS_DONE:
         exchange->tls_wants = 0;
         exchange->state = READING_HEAD;

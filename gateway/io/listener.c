@@ -98,6 +98,10 @@ static void register_metrics(struct listener *listener, struct metrics *metrics)
         metrics_histogram(metrics, "gw_accept_pause_seconds", NULL,
                           "Pauses in accepting, for listen.accepts_per_s, in seconds.",
                           METRICS_LATENCY_BOUNDS, METRICS_LATENCY_BOUND_COUNT);
+    listener->handshakes_put_off =
+        metrics_counter(metrics, "gw_tls_handshakes_put_off_total", NULL,
+                        "Times that a TLS handshake waited for the next turn, because those of this one had "
+                        "taken long enough.");
     listener->address_count =
         metrics_gauge(metrics, "gw_addresses", NULL,
                       "Peer addresses with connections; 0 while listen.max_connections_per_address is off.");
