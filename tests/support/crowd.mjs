@@ -1,6 +1,6 @@
 /*
  * Many viewers in a process of their own, so that their work does not delay what the test measures. call(name, options)
- * runs one of the functions of crowd_process.mjs there.
+ * runs one of the functions of crowd_process.mjs, or of another such program, there.
  */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -9,8 +9,8 @@ const running = new Set();
 process.on('exit', () => running.forEach((crowd) => crowd.child.kill('SIGKILL')));
 
 export class Crowd {
-    constructor() {
-        this.child = fork(fileURLToPath(new URL('./crowd_process.mjs', import.meta.url)), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    constructor(program = new URL('./crowd_process.mjs', import.meta.url)) {
+        this.child = fork(fileURLToPath(program), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
         this.waiting = new Map();
         this.last = 0;
         running.add(this);
