@@ -31,6 +31,7 @@
 #endif
 
 static const uint64_t reading = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+static const uint64_t appending = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG;
 static const uint64_t writing =
     LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE;
 
@@ -59,8 +60,8 @@ static bool allow_beneath(int ruleset, const char *directory, uint64_t rights)
     return is_allowed;
 }
 
-/** Files may be made beside this one. If that cannot be allowed it stays forbidden: whoever makes the file will be told. */
-static void allow_beside(int ruleset, const char *file)
+/** Files beside this one. If that cannot be allowed it stays forbidden: whoever makes the file will be told. */
+static void allow_beside(int ruleset, const char *file, uint64_t rights)
 {
     char directory[PATH_MAX];
     const char *slash = strrchr(file, '/');
@@ -68,7 +69,7 @@ static void allow_beside(int ruleset, const char *file)
     if (length < sizeof directory) {
         memcpy(directory, file, length);
         directory[length] = '\0';
-        (void)allow_beneath(ruleset, length > 0 ? directory : ".", reading | writing);
+        (void)allow_beneath(ruleset, length > 0 ? directory : ".", reading | rights);
     }
 }
 
@@ -84,7 +85,10 @@ static bool confine_files(const struct confinement_options *options)
         return false;
     }
     for (size_t i = 0; options->new_files && options->new_files[i]; i++) {
-        allow_beside(ruleset, options->new_files[i]);
+        allow_beside(ruleset, options->new_files[i], writing);
+    }
+    if (options->appended_file) {
+        allow_beside(ruleset, options->appended_file, appending);
     }
     bool is_confined =
         allow_beneath(ruleset, "/", reading) && syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;

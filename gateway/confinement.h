@@ -16,6 +16,8 @@ struct confinement_options {
     bool confines; /* files, programs and system calls */
     /** NULL-terminated, or NULL: beside these, files may still be made, changed and removed. */
     const char *const *new_files;
+    /** NULL, or: beside this one files may be made and written, not removed or cut off. */
+    const char *appended_file;
     bool may_dump_memory; /* and be looked into by others of the same user, as debuggers do */
 };
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "access/access.h"
+#include "access/audit.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -56,6 +57,7 @@ struct gateway {
     struct loop_timer *hub_timer;
     struct pipeline *pipeline;
     struct data_path *data_path;
+    struct audit *audit;       /* NULL: none */
     struct token_door *tokens; /* NULL: none */
     struct access *access;
     struct tls *tls; /* NULL: the port is plain */
@@ -175,16 +177,24 @@ static void on_stop_signal(void *context)
 
 /* ---- reload ---- */
 
+static void note(const struct gateway *gateway, enum audit_action action, const char *refusal)
+{
+    audit_note(gateway->audit, &(struct audit_event){.action = action, .refusal = refusal, .by = "signal"});
+}
+
 static void on_reload_signal(void *context)
 {
     struct gateway *gateway = context;
     bool is_done = reload_options(gateway->config);
+    is_done = (!gateway->audit || audit_reopen(gateway->audit)) && is_done;
     is_done = (!gateway->tls || tls_reload(gateway->tls)) && is_done;
     is_done = source_set_reload(gateway->sources) && is_done;
     is_done = (!gateway->tokens || token_door_reload(gateway->tokens)) && is_done;
     if (!reload_definitions(gateway->config, gateway->pipeline) || !is_done) {
         metric_add(gateway->reload_failures, 1);
+        is_done = false;
     }
+    note(gateway, AUDIT_RELOAD, is_done ? NULL : "invalid");
 }
 
 /* ---- opening the door ---- */
@@ -207,6 +217,7 @@ static void open_door(struct gateway *gateway)
         return;
     }
     gateway->health.is_listening = true;
+    note(gateway, AUDIT_START, NULL);
     warn_about_door(gateway);
     log_info(worker_number() == 0 ? "listening" : "worker listening",
              LOG_TEXT("host", gateway->config->listen.host),
@@ -295,6 +306,26 @@ static bool build_tls(struct gateway *gateway)
     return !config->certificate_file || gateway->tls;
 }
 
+static bool build_audit(struct gateway *gateway)
+{
+    const struct config_audit *config = &gateway->config->audit;
+    const struct audit_options options = {
+        .loop = gateway->loop,
+        .file = config->file,
+        .syslog = config->syslog,
+        .node = gateway->node,
+        .mask_key = config->mask_key,
+        .is_plain = config->is_plain,
+        .lines_per_s = config->lines_per_s,
+        .now = clock_moment,
+    };
+    if (config->file || config->syslog) {
+        gateway->audit = audit_create(&options, gateway->metrics);
+        return gateway->audit != NULL;
+    }
+    return true;
+}
+
 static bool build_access(struct gateway *gateway)
 {
     const struct config *config = gateway->config;
@@ -316,6 +347,7 @@ static bool build_access(struct gateway *gateway)
         .ingest_key = config->ingest.key,
         .admin_key = config->admin.key,
         .tokens = gateway->tokens,
+        .audit = gateway->audit,
         .cookie = config->auth.cookie,
     };
     gateway->access = access_create(&options);
@@ -471,9 +503,9 @@ static bool build(struct gateway *gateway, struct catalog *catalog)
     }
     gateway->reload_failures = metrics_counter(gateway->metrics, "gw_reload_failures_total", NULL,
                                                "Reloads that were refused whole.");
-    return build_core(gateway, catalog) && build_tls(gateway) && build_access(gateway) &&
-           build_listener(gateway) && build_transports(gateway) && build_sources(gateway) &&
-           build_signals(gateway);
+    return build_core(gateway, catalog) && build_tls(gateway) && build_audit(gateway) &&
+           build_access(gateway) && build_listener(gateway) && build_transports(gateway) &&
+           build_sources(gateway) && build_signals(gateway);
 }
 
 struct gateway *gateway_create(struct config *config, struct catalog *catalog)
@@ -505,6 +537,7 @@ bool gateway_run(struct gateway *gateway)
     loop_timer_arm(gateway->door_timer, 0);
     loop_run(gateway->loop);
     log_info("stopping");
+    note(gateway, AUDIT_STOP, NULL);
     return !gateway->has_failed;
 }
 
@@ -536,6 +569,7 @@ void gateway_destroy(struct gateway *gateway)
     loop_timer_destroy(gateway->hub_timer);
     loop_timer_destroy(gateway->drain_timer);
     loop_timer_destroy(gateway->door_timer);
+    audit_destroy(gateway->audit);
     loop_signal_destroy(gateway->on_term);
     loop_signal_destroy(gateway->on_int);
     loop_signal_destroy(gateway->on_hup);

@@ -84,12 +84,14 @@ static void confine(const struct config *config)
     webhooks_files_to_come(config->webhooks.hooks, config->webhooks.hook_count, new_files);
     confine_process(&(struct confinement_options){.confines = config->process.is_confined,
                                                   .new_files = new_files,
+                                                  .appended_file = config->audit.file,
                                                   .may_dump_memory = config->process.may_dump_core});
 }
 
 static int run(struct config *config, struct catalog *catalog)
 {
     signal(SIGPIPE, SIG_IGN); /* a peer that hangs up is an error code, not a death */
+    signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow any more */
     confine(config);
     struct gateway *gateway = gateway_create(config, catalog);
     bool is_clean = gateway && gateway_run(gateway);

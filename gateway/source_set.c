@@ -62,6 +62,7 @@ static bool add_webhooks(struct source_set *set, const struct source_set_options
         .listener = options->listener,
         .pipeline = options->pipeline,
         .metrics = options->metrics,
+        .audit = access_audit(options->access),
         .hooks = webhooks->hooks,
         .hook_count = webhooks->hook_count,
         .body_max_bytes = webhooks->body_max_bytes,

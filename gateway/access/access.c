@@ -24,6 +24,7 @@ struct access {
     struct key ingest;
     struct key admin;
     struct token_door *tokens; /* NULL: none */
+    struct audit *audit;       /* NULL: none */
     const char *cookie;        /* NULL: none */
 };
 
@@ -54,6 +55,7 @@ struct access *access_create(const struct access_options *options)
         goto fail;
     }
     access->tokens = options->tokens;
+    access->audit = options->audit;
     access->cookie = options->cookie;
     return access;
 
@@ -181,6 +183,16 @@ enum result access_admit_request(const struct access *access, const char *author
         OPENSSL_cleanse(value, sizeof value);
     }
     return result;
+}
+
+struct audit *access_audit(const struct access *access)
+{
+    return access->audit;
+}
+
+const char *access_grant_name(const struct access *access, const struct access_grant *grant)
+{
+    return grant->has_token ? "token" : access->viewer.is_set ? "viewer_key" : "anybody";
 }
 
 void access_tick(const struct access *access, int64_t now_s)

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "access/audit.h"
 #include "access/token_door.h"
 #include "protocol/result.h"
 
@@ -22,6 +23,7 @@ struct access_options {
     const char *ingest_key;    /* NULL: producers need none, but must come from loopback */
     const char *admin_key;     /* NULL: nobody may administrate */
     struct token_door *tokens; /* NULL: none; outlives this */
+    struct audit *audit;       /* NULL: none; outlives this */
     const char *cookie; /* that may hold a viewer's token in HTTP requests; NULL: none; outlives this */
 };
 
@@ -56,6 +58,11 @@ MUST_CHECK enum result access_check_ingest(const struct access *access, const ch
                                            bool peer_is_loopback);
 /** May the peer change what others get, such as clear the cache? Result: as above; FORBIDDEN always without an admin key. */
 MUST_CHECK enum result access_may_administrate(const struct access *access, const char *authorization);
+
+/** Where whoever decides notes what was decided; NULL: nowhere. */
+struct audit *access_audit(const struct access *access);
+/** The word for `by` of an audit event: as what a viewer with this grant came in. */
+const char *access_grant_name(const struct access *access, const struct access_grant *grant);
 
 /** Bring what ages up to date: before metrics are shown. */
 void access_tick(const struct access *access, int64_t now_s);

@@ -200,6 +200,28 @@ static void check_auth(const struct loading *loading)
     }
 }
 
+/* ---- the audit ---- */
+
+static void check_audit(const struct loading *loading)
+{
+    const struct config_audit *audit = &loading->config->audit;
+    bool is_on = audit->file || audit->syslog;
+    if (audit->syslog && strlen(audit->syslog) >= sizeof((struct sockaddr_un *)0)->sun_path) {
+        loading_say(loading, loading_origin(loading, "audit.syslog"), "audit.syslog",
+                    "is longer than a socket's path can be, %zu bytes",
+                    sizeof((struct sockaddr_un *)0)->sun_path - 1);
+    }
+    if (audit->mask_key && !is_on) {
+        loading_say(loading, loading_origin(loading, "audit.mask_key"), "audit.mask_key",
+                    "needs audit.file or audit.syslog");
+    }
+    if (is_on && loading->config->auth.jwk_file && !audit->mask_key && !audit->is_plain) {
+        const char *name = audit->file ? "audit.file" : "audit.syslog";
+        loading_warn(loading, loading_origin(loading, name), name,
+                     "without audit.mask_key nobody can tell who somebody was once the process has ended");
+    }
+}
+
 /* ---- TLS ---- */
 
 enum { EXPIRY_NEAR_DAYS = 14 };
@@ -426,12 +448,14 @@ void loading_check(const struct loading *loading)
     check_tls(loading);
     check_webhooks(loading);
     check_auth(loading);
+    check_audit(loading);
     check_postgres(loading);
     check_redis(loading);
     check_workers(loading);
     check_secret(loading, "ingest.key", loading->config->ingest.key);
     check_secret(loading, "viewer.key", loading->config->viewer.key);
     check_secret(loading, "admin.key", loading->config->admin.key);
+    check_secret(loading, "audit.mask_key", loading->config->audit.mask_key);
 }
 
 /* ---- the catalogue ---- */

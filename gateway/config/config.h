@@ -93,6 +93,15 @@ struct config_admin {
     char *key_file;
 };
 
+struct config_audit {
+    char *file;     /* NULL: none */
+    char *syslog;   /* Unix socket; NULL: none */
+    bool is_plain;  /* of people: subjects and addresses as they are */
+    char *mask_key; /* secret; NULL: one that lasts as long as the process */
+    char *mask_key_file;
+    uint32_t lines_per_s;
+};
+
 struct config_postgres {
     char *url;      /* secret; NULL: PostgreSQL is not in use. Read from url_file when that was given */
     char *url_file; /* NULL: none */
@@ -174,6 +183,7 @@ struct config {
     struct config_viewer viewer;
     struct config_auth auth;
     struct config_admin admin;
+    struct config_audit audit;
     struct config_postgres postgres;
     struct config_redis redis;
     struct config_cache cache;

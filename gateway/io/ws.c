@@ -347,6 +347,16 @@ bool ws_deflates(const struct ws *ws)
     return ws->deflates;
 }
 
+const char *ws_peer_address(const struct ws *ws)
+{
+    static char text[PEER_TEXT_BYTES]; /* not kept: few ask, and there are many connections */
+    text[0] = '\0';
+    if (ws->fd >= 0) {
+        peer_address_text(ws->fd, text);
+    }
+    return text;
+}
+
 /* What carriers tell. */
 
 void ws_init(struct ws *ws, struct listener *listener, const struct ws_handshake *handshake)

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access/audit.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "protocol/bytes.h"
@@ -420,13 +421,28 @@ static bool is_local(const struct http_exchange *exchange)
     return http_peer_is_loopback(exchange);
 }
 
+static void note(const struct access *access, const struct http_exchange *exchange, enum result result)
+{
+    const char *granted = access_ingest_needs_key(access) ? "ingest_key" : "local";
+    if (access_audit(access)) {
+        audit_note(access_audit(access),
+                   &(struct audit_event){.action = AUDIT_INGEST,
+                                         .refusal = result == RESULT_OK ? NULL : result_name(result),
+                                         .by = result == RESULT_OK ? granted : NULL,
+                                         .address = http_peer_address(exchange),
+                                         .over = "http"});
+    }
+}
+
 /* May this peer send changes? If not, it has been answered. */
 static bool on_head(void *context, struct http_exchange *exchange)
 {
     struct http_ingest *ingest = context;
     const struct access *access = ingest->options.access;
-    if (access_check_ingest(access, http_header(exchange, "authorization"), is_local(exchange)) ==
-        RESULT_OK) {
+    enum result result =
+        access_check_ingest(access, http_header(exchange, "authorization"), is_local(exchange));
+    note(access, exchange, result);
+    if (result == RESULT_OK) {
         return true;
     }
     turn_away(ingest, exchange, access_ingest_needs_key(access) ? AWAY_KEY : AWAY_FORBIDDEN);

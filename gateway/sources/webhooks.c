@@ -504,6 +504,20 @@ static void take_genuine(struct webhooks_source *source, struct hook *hook, stru
 
 /* ---- the door ---- */
 
+/** refusal: why it is not genuine, or NULL. */
+static void note(const struct webhooks_source *source, const struct hook *hook,
+                 struct http_exchange *exchange, const char *refusal)
+{
+    if (source->options.audit) {
+        audit_note(source->options.audit, &(struct audit_event){.action = AUDIT_WEBHOOK,
+                                                                .refusal = refusal,
+                                                                .by = refusal ? NULL : "signature",
+                                                                .address = http_peer_address(exchange),
+                                                                .over = "http",
+                                                                .target = hook->mapping->name});
+    }
+}
+
 /** By the head alone: is there anything to check? If not, it has been answered. */
 static bool on_head(void *context, struct http_exchange *exchange)
 {
@@ -520,6 +534,7 @@ static bool on_head(void *context, struct http_exchange *exchange)
         return false;
     }
     if (!webhook_has_proof(hook->webhook, &request) && !webhook_offered_secret(hook->webhook, &request)) {
+        note(source, hook, exchange, outcome_name(WEBHOOK_MISSING_HEADER));
         end_with(hook, exchange, WEBHOOK_MISSING_HEADER);
         return false;
     }
@@ -550,6 +565,7 @@ static void on_request(void *context, struct http_exchange *exchange)
     }
     struct webhook_verdict verdict;
     enum result result = webhook_check(hook->webhook, &request, now.wall_ms, &verdict);
+    note(source, hook, exchange, result == RESULT_OK ? NULL : outcome_name((int)verdict.reason));
     if (result != RESULT_OK) {
         end_with(hook, exchange, (int)verdict.reason);
         return;

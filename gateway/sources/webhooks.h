@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "access/audit.h"
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "io/listener.h"
@@ -27,6 +28,7 @@ struct webhooks_source_options {
     struct listener *listener;
     struct pipeline *pipeline;
     struct metrics *metrics;
+    struct audit *audit;               /* NULL: none */
     const struct webhooks_hook *hooks; /* borrowed */
     size_t hook_count;
     uint32_t body_max_bytes;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access/audit.h"
 #include "base/log.h"
 #include "protocol/bytes.h"
 #include "protocol/clear_request.h"
@@ -14,6 +15,18 @@ struct cache_endpoint {
     struct metric *cleared[2]; /* key, class */
     struct metric *refused;
 };
+
+static void note(struct cache_endpoint *endpoint, struct http_exchange *exchange, const char *target,
+                 const char *refusal)
+{
+    audit_note(access_audit(endpoint->options.access),
+               &(struct audit_event){.action = AUDIT_CLEAR_CACHE,
+                                     .refusal = refusal,
+                                     .by = refusal ? NULL : "admin_key",
+                                     .address = http_peer_address(exchange),
+                                     .over = "http",
+                                     .target = target});
+}
 
 /* May this peer administrate? If not, it has been answered. */
 static bool on_head(void *context, struct http_exchange *exchange)
@@ -27,6 +40,7 @@ static bool on_head(void *context, struct http_exchange *exchange)
     metric_add(endpoint->refused, 1);
     log_warn("clearing the cache refused", LOG_TEXT("peer", http_peer_address(exchange)),
              LOG_TEXT("result", result_name(result)));
+    note(endpoint, exchange, NULL, result_name(result));
     if (result == RESULT_UNAUTHENTICATED) {
         http_set_header(exchange, "WWW-Authenticate", "Bearer realm=\"admin\"");
         http_problem(exchange, 401, result_name(result), "the admin key is missing");
@@ -44,6 +58,7 @@ static void answer_cleared(struct cache_endpoint *endpoint, struct http_exchange
     metric_add(endpoint->cleared[request->is_class ? 1 : 0], 1);
     log_info("cache cleared", LOG_TEXT(request->is_class ? "class" : "key", request->name),
              LOG_INT("entries", count), LOG_TEXT("peer", http_peer_address(exchange)));
+    note(endpoint, exchange, request->name, NULL);
     bytes_init(&body, BODY_MAX_BYTES);
     bytes_append_text(&body, request->is_class ? "{\"class\":" : "{\"key\":");
     bytes_append_json_string(&body, request->name, strlen(request->name));

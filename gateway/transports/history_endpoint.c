@@ -168,7 +168,8 @@ static void on_history(void *context, struct http_exchange *exchange)
 {
     struct history_endpoint *endpoint = context;
     const char *id = http_path_part(exchange, 0);
-    if (!http_reply_may_read(endpoint->options.access, endpoint->unauthenticated, exchange)) {
+    struct access_grant grant;
+    if (!http_reply_admit(endpoint->options.access, endpoint->unauthenticated, exchange, &grant)) {
         return;
     }
     const struct catalog *catalog = pipeline_catalog(endpoint->options.pipeline);
@@ -188,6 +189,7 @@ static void on_history(void *context, struct http_exchange *exchange)
                      "points and days are whole numbers from 1");
         return;
     }
+    http_reply_note(endpoint->options.access, exchange, &grant, AUDIT_READ, "http", id, NULL);
     if (memory_suffices(endpoint, kpi, wanted)) {
         answer_from_memory(endpoint, exchange, id, wanted, NULL);
     } else {

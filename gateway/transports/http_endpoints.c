@@ -127,7 +127,8 @@ static void on_snapshot(void *context, struct http_exchange *exchange)
     const char *text = NULL;
     size_t length = 0;
     struct position position;
-    if (!may_read(endpoints, exchange)) {
+    struct access_grant grant;
+    if (!http_reply_admit(endpoints->options.access, endpoints->unauthenticated, exchange, &grant)) {
         return;
     }
     enum result result = pipeline_snapshot(endpoints->options.pipeline, http_path_part(exchange, 0), &text,
@@ -140,6 +141,8 @@ static void on_snapshot(void *context, struct http_exchange *exchange)
         http_problem(exchange, 500, result_name(result), "the snapshot could not be encoded");
         return;
     }
+    http_reply_note(endpoints->options.access, exchange, &grant, AUDIT_READ, "http",
+                    http_path_part(exchange, 0), NULL);
     char tag[POSITION_TEXT_MAX_BYTES + 3] = "\"";
     size_t printed = position_print(&position, tag + 1);
     tag[1 + printed] = '"';

@@ -14,25 +14,39 @@ void http_reply_body(struct http_exchange *exchange, int status, const char *typ
     bytes_finish(body);
 }
 
-/** How a refusal is told: one shared key knows a single one, tokens those of kpi.v1 (PROTOCOL.md, "Tokens"). */
+/** The word for a refusal: one shared key knows a single one, tokens those of kpi.v1 (PROTOCOL.md, "Tokens"). */
+static const char *code_of(const struct access *access, enum result result)
+{
+    if (result == RESULT_NO_MEMORY) {
+        return result_name(result);
+    }
+    if (!access_has_tokens(access)) {
+        return "unauthenticated";
+    }
+    return close_reason_name(result == RESULT_UNAUTHENTICATED ? CLOSE_TOKEN_REQUIRED
+                             : result == RESULT_EXPIRED       ? CLOSE_TOKEN_EXPIRED
+                                                              : CLOSE_TOKEN_INVALID);
+}
+
 static void refuse(const struct access *access, struct http_exchange *exchange, enum result result)
 {
+    const char *code = code_of(access, result);
     static const char realm[] = "Bearer realm=\"viewer\"";
     static const char invalid[] = "Bearer realm=\"viewer\", error=\"invalid_token\"";
     http_set_header(exchange, "Cache-Control", "no-store");
     if (result == RESULT_NO_MEMORY) {
         http_set_header(exchange, "Retry-After", "1");
-        http_problem(exchange, 503, result_name(result), NULL);
+        http_problem(exchange, 503, code, NULL);
     } else if (!access_has_tokens(access)) {
         http_set_header(exchange, "WWW-Authenticate", realm);
-        http_problem(exchange, 401, "unauthenticated", "the viewer key is missing or wrong");
+        http_problem(exchange, 401, code, "the viewer key is missing or wrong");
     } else if (result == RESULT_UNAUTHENTICATED) {
         http_set_header(exchange, "WWW-Authenticate", realm);
-        http_problem(exchange, 401, close_reason_name(CLOSE_TOKEN_REQUIRED), "a token is needed");
+        http_problem(exchange, 401, code, "a token is needed");
     } else {
         enum close_reason reason = result == RESULT_EXPIRED ? CLOSE_TOKEN_EXPIRED : CLOSE_TOKEN_INVALID;
         http_set_header(exchange, "WWW-Authenticate", invalid);
-        http_problem(exchange, 401, close_reason_name(reason), close_reason_message(reason));
+        http_problem(exchange, 401, code, close_reason_message(reason));
     }
 }
 
@@ -46,8 +60,29 @@ bool http_reply_admit(const struct access *access, struct metric *unauthenticate
         return true;
     }
     metric_add(unauthenticated, 1);
+    audit_note(access_audit(access), &(struct audit_event){.action = AUDIT_READ,
+                                                           .refusal = code_of(access, result),
+                                                           .address = http_peer_address(exchange),
+                                                           .over = "http",
+                                                           .target = http_path(exchange)});
     refuse(access, exchange, result);
     return false;
+}
+
+void http_reply_note(const struct access *access, struct http_exchange *exchange,
+                     const struct access_grant *grant, enum audit_action action, const char *over,
+                     const char *target, const char *refusal)
+{
+    struct audit *audit = access_audit(access);
+    if (audit) {
+        audit_note(audit, &(struct audit_event){.action = action,
+                                                .refusal = refusal,
+                                                .by = access_grant_name(access, grant),
+                                                .subject = grant->has_token ? grant->claims.subject : NULL,
+                                                .address = http_peer_address(exchange),
+                                                .over = over,
+                                                .target = target});
+    }
 }
 
 bool http_reply_may_read(const struct access *access, struct metric *unauthenticated,

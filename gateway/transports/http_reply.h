@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "access/access.h"
+#include "access/audit.h"
 #include "base/metrics.h"
 #include "io/http.h"
 #include "protocol/bytes.h"
@@ -23,6 +24,13 @@ bool http_reply_admit(const struct access *access, struct metric *unauthenticate
 /** The same for those who only answer once. */
 bool http_reply_may_read(const struct access *access, struct metric *unauthenticated,
                          struct http_exchange *exchange);
+/**
+ * For the audit: what this peer asked for. refusal: NULL, or why not. Who is not admitted has been noted.
+ * over: "http" or "sse".
+ */
+void http_reply_note(const struct access *access, struct http_exchange *exchange,
+                     const struct access_grant *grant, enum audit_action action, const char *over,
+                     const char *target, const char *refusal);
 /** gw_http_unauthenticated_total. */
 struct metric *http_reply_unauthenticated(struct metrics *metrics);
 

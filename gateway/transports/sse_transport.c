@@ -152,6 +152,7 @@ static void stream_open(struct sse_transport *transport, struct http_exchange *e
         http_stream_write(exchange, retry, sizeof retry - 1) != RESULT_OK) {
         return; /* on_closed follows */
     }
+    http_reply_note(transport->options.access, exchange, grant, AUDIT_SUBSCRIBE, "sse", board, NULL);
     if (pipeline_join(transport->options.pipeline, viewer->viewer, board, position, quality) != RESULT_OK) {
         viewer_close(viewer->viewer, CLOSE_INTERNAL);
     }

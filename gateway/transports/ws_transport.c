@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access/audit.h"
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/token_bucket.h"
@@ -157,6 +158,29 @@ static void refuse(struct ws_viewer *viewer, enum close_reason reason, const cha
     }
 }
 
+/* ---- the audit ---- */
+
+/** refusal: NULL, or why not. */
+static void note(const struct ws_viewer *viewer, enum audit_action action, const char *target,
+                 const char *refusal)
+{
+    const struct access *access = viewer->transport->options.access;
+    struct audit *audit = access_audit(access);
+    if (audit) {
+        bool is_known = viewer->has_hello || !refusal;
+        const struct access_grant grant = {.has_token = viewer->session != NULL};
+        audit_note(audit, &(struct audit_event){
+                              .action = action,
+                              .refusal = refusal,
+                              .by = is_known ? access_grant_name(access, &grant) : NULL,
+                              .subject = viewer->session ? token_session_subject(viewer->session) : NULL,
+                              .address = ws_peer_address(viewer->ws),
+                              .over = "ws",
+                              .target = target,
+                          });
+    }
+}
+
 /* ---- hello ---- */
 
 static void hello_timer_arm(struct ws_transport *transport)
@@ -197,8 +221,9 @@ static enum close_reason reason_of_admission(enum result result, const char *tok
     }
 }
 
-/** May this viewer stay, and as whom? If not, it is told and closed. */
-static bool admit(struct ws_viewer *viewer, const char *token, struct access_grant *out_grant)
+/** May this viewer stay, and as whom? If not, it is told and closed. action: what it asked for. */
+static bool admit(struct ws_viewer *viewer, enum audit_action action, const char *token,
+                  struct access_grant *out_grant)
 {
     struct ws_transport *transport = viewer->transport;
     enum result result = access_admit(transport->options.access, token, clock_wall_ms() / 1000, out_grant);
@@ -206,7 +231,9 @@ static bool admit(struct ws_viewer *viewer, const char *token, struct access_gra
         metric_add(result == RESULT_OK ? transport->auth_ok : transport->auth_refused, 1);
     }
     if (result != RESULT_OK) {
-        refuse(viewer, reason_of_admission(result, token), NULL, NULL);
+        enum close_reason reason = reason_of_admission(result, token);
+        note(viewer, action, NULL, close_reason_name(reason));
+        refuse(viewer, reason, NULL, NULL);
     }
     return result == RESULT_OK;
 }
@@ -230,6 +257,7 @@ static bool session_renew(struct ws_viewer *viewer, const struct access_grant *g
     bool is_same = grant->has_token == (viewer->session != NULL) &&
                    (!viewer->session || token_session_renew(viewer->session, &grant->claims) == RESULT_OK);
     if (!is_same) {
+        note(viewer, AUDIT_REFRESH, NULL, "other_subject");
         refuse(viewer, CLOSE_TOKEN_INVALID, NULL, NULL);
     }
     return is_same;
@@ -242,13 +270,14 @@ static void on_hello(struct ws_viewer *viewer, const struct viewer_message *mess
         return;
     }
     struct access_grant grant;
-    if (!admit(viewer, message->token, &grant)) {
+    if (!admit(viewer, AUDIT_CONNECT, message->token, &grant)) {
         return;
     }
     if (!session_begin(viewer, &grant)) {
         return;
     }
     viewer->has_hello = true;
+    note(viewer, AUDIT_CONNECT, NULL, NULL);
     list_remove(&viewer->waiting);
     hub_welcome(pipeline_hub(viewer->transport->options.pipeline), viewer->viewer,
                 message->has_clock ? &message->clock_ms : NULL, clock_moment());
@@ -281,9 +310,12 @@ static void answer_result(struct ws_viewer *viewer, const struct viewer_message 
 
 static void on_subscribe(struct ws_viewer *viewer, const struct viewer_message *message)
 {
-    answer_result(viewer, message,
-                  pipeline_join(viewer->transport->options.pipeline, viewer->viewer, message->board,
-                                message->has_position ? &message->position : NULL, &message->quality));
+    enum result result = pipeline_join(viewer->transport->options.pipeline, viewer->viewer, message->board,
+                                       message->has_position ? &message->position : NULL, &message->quality);
+    if (result != RESULT_CLOSED) {
+        note(viewer, AUDIT_SUBSCRIBE, message->board, result == RESULT_OK ? NULL : result_name(result));
+    }
+    answer_result(viewer, message, result);
 }
 
 static struct topic *topic_of(const struct ws_viewer *viewer, const struct viewer_message *message)
@@ -314,9 +346,10 @@ static void say(struct ws_viewer *viewer, const char *event, struct bytes *messa
 static void on_refresh(struct ws_viewer *viewer, const struct viewer_message *message)
 {
     struct access_grant grant;
-    if (!admit(viewer, message->token, &grant) || !session_renew(viewer, &grant)) {
+    if (!admit(viewer, AUDIT_REFRESH, message->token, &grant) || !session_renew(viewer, &grant)) {
         return;
     }
+    note(viewer, AUDIT_REFRESH, NULL, NULL);
     struct bytes answer;
     bytes_init(&answer, VIEWER_MESSAGE_MAX_BYTES);
     refreshed_encode(&answer);

@@ -82,6 +82,12 @@ const char *fake_http_header(const struct http_exchange *exchange, const char *n
     return "";
 }
 
+const char *http_path(const struct http_exchange *exchange)
+{
+    (void)exchange;
+    return "/path";
+}
+
 const char *http_path_part(const struct http_exchange *exchange, size_t index)
 {
     return index == 0 && exchange->part ? exchange->part : "";

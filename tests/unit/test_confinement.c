@@ -106,6 +106,42 @@ static void test_where_a_file_is_still_to_come_files_are_made(void **state)
     assert_int_equal(rmdir(NEW_FOLDER), 0);
 }
 
+static int appends_and_removes_nothing(void)
+{
+    int file = open(NEW_FOLDER "/audit", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0 || write(file, "x", 1) != 1) {
+        return 1;
+    }
+    if (unlink(NEW_FOLDER "/audit") == 0 || errno != EACCES) {
+        return 2;
+    }
+    if (rename(NEW_FOLDER "/audit", NEW_FOLDER "/other") == 0) {
+        return 3;
+    }
+    bool may_refuse = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 3;
+    if (may_refuse && open(NEW_FOLDER "/audit", O_WRONLY | O_TRUNC | O_CLOEXEC) >= 0) {
+        return 4;
+    }
+    return writes_no_file() == 0 ? 0 : 5;
+}
+
+static void test_beside_an_appended_file_nothing_is_removed_or_cut_off(void **state)
+{
+    (void)state;
+    if (!has_landlock()) {
+        print_message("this kernel has no Landlock\n");
+        skip();
+    }
+    assert_int_equal(mkdir(NEW_FOLDER, 0700), 0);
+    expect_of(&(struct confinement_options){.confines = true, .appended_file = NEW_FOLDER "/audit"},
+              appends_and_removes_nothing);
+    struct stat status;
+    assert_int_equal(stat(NEW_FOLDER "/audit", &status), 0);
+    assert_int_equal(status.st_size, 1);
+    assert_int_equal(unlink(NEW_FOLDER "/audit"), 0);
+    assert_int_equal(rmdir(NEW_FOLDER), 0);
+}
+
 static int reads_and_connects(void)
 {
     char byte;
@@ -183,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_file_is_written),
         cmocka_unit_test(test_where_a_file_is_still_to_come_files_are_made),
+        cmocka_unit_test(test_beside_an_appended_file_nothing_is_removed_or_cut_off),
         cmocka_unit_test(test_files_are_read_and_sockets_work),
         cmocka_unit_test(test_no_program_is_started_and_no_call_of_power_works),
         cmocka_unit_test(test_memory_is_not_dumped),

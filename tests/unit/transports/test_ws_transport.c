@@ -36,6 +36,12 @@ void listener_add_ws(struct listener *listener, const struct ws_route *added)
     route = *added;
 }
 
+const char *ws_peer_address(const struct ws *ws)
+{
+    (void)ws;
+    return "192.0.2.1";
+}
+
 bool ws_deflates(const struct ws *ws)
 {
     (void)ws;
