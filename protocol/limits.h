@@ -17,6 +17,10 @@ enum {
     VIEWER_ERRORS_MAX = 32,          /* refused messages before the close */
     VIEWER_MESSAGES_PER_SECOND = 50, /* sustained; burst is twice that */
 
+    REPORT_DELAYS_MAX = 8, /* in one report */
+    REPORT_DELAY_MAX_MS = 60000,
+    REPORT_EVERY_MS = 10000,
+
     BOARD_ID_MAX_BYTES = 64,
     KPI_ID_MAX_BYTES = 96,
     ROW_KEY_MAX_BYTES = 96,

@@ -135,6 +135,34 @@ static enum result read_client(const json_t *object, struct viewer_message *mess
     return result;
 }
 
+static enum result read_delays(const json_t *object, struct viewer_message *message, const char **problem)
+{
+    const json_t *delays = json_object_get(object, "delay_ms");
+    if (delays == NULL) {
+        return refuse("delay_ms", RESULT_MISSING_FIELD, problem);
+    }
+    if (!json_is_array(delays)) {
+        return refuse("delay_ms", RESULT_WRONG_TYPE, problem);
+    }
+    size_t count = json_array_size(delays);
+    if (count < 1 || count > REPORT_DELAYS_MAX) {
+        return refuse("delay_ms", RESULT_OUT_OF_RANGE, problem);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const json_t *delay = json_array_get(delays, i);
+        if (!json_is_number(delay)) {
+            return refuse("delay_ms", RESULT_WRONG_TYPE, problem);
+        }
+        double delay_ms = json_number_value(delay);
+        if (delay_ms < 0.0 || delay_ms > REPORT_DELAY_MAX_MS) {
+            return refuse("delay_ms", RESULT_OUT_OF_RANGE, problem);
+        }
+        message->delays_ms[i] = delay_ms;
+    }
+    message->delay_count = (uint32_t)count;
+    return RESULT_OK;
+}
+
 /** Last of a message's members: after it nothing fails, so nobody has to free the token again. */
 static enum result read_token(const json_t *object, struct viewer_message *message, const char **problem)
 {
@@ -184,6 +212,7 @@ static const struct {
     [VIEWER_HELLO] = {"hello", decode_hello},       [VIEWER_SUBSCRIBE] = {"subscribe", decode_subscribe},
     [VIEWER_QUALITY] = {"quality", decode_quality}, [VIEWER_UNSUBSCRIBE] = {"unsubscribe", read_board},
     [VIEWER_REFRESH] = {"refresh", read_token},     [VIEWER_PING] = {"ping", read_clock},
+    [VIEWER_REPORT] = {"report", read_delays},
 };
 
 static enum result decode_object(const json_t *object, struct viewer_message *message, const char **problem)

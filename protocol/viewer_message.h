@@ -20,6 +20,7 @@ enum viewer_message_type {
     VIEWER_UNSUBSCRIBE,
     VIEWER_REFRESH,
     VIEWER_PING,
+    VIEWER_REPORT,
     VIEWER_MESSAGE_TYPE_COUNT
 };
 
@@ -41,6 +42,9 @@ struct viewer_message {
     char client[CLIENT_NAME_MAX_BYTES + 1]; /* HELLO */
     bool has_clock;
     int64_t clock_ms; /* HELLO, PING: the viewer's clock, echoed */
+    uint32_t delay_count;
+    double delays_ms
+        [REPORT_DELAYS_MAX]; /* REPORT: from a change until it was on screen, 0 .. REPORT_DELAY_MAX_MS */
 };
 
 /**

@@ -95,10 +95,11 @@ static const struct {
     {LOOKUPS, "gw_cache_lookups_total", NULL},
 };
 
-enum histogram { PUSH, HTTP, LOOP_LAG, LISTEN_LAG, HISTOGRAM_COUNT };
+enum histogram { PUSH, CLIENT_DELAY, HTTP, LOOP_LAG, LISTEN_LAG, HISTOGRAM_COUNT };
 
 static const char *const histogram_names[HISTOGRAM_COUNT] = {
     [PUSH] = "gw_push_seconds",
+    [CLIENT_DELAY] = "gw_client_delay_seconds",
     [HTTP] = "gw_http_seconds",
     [LOOP_LAG] = "gw_loop_lag_seconds",
     [LISTEN_LAG] = "gw_listen_lag_seconds",
@@ -135,6 +136,7 @@ static const struct measure measures[] = {
     {"ops.push_p99", QUANTILE, PUSH, 0, 60, 0.99, "nothing was pushed in the last minute"},
     {"ops.push_p95", QUANTILE, PUSH, 0, 60, 0.95, "nothing was pushed in the last minute"},
     {"ops.push_p50", QUANTILE, PUSH, 0, 60, 0.50, "nothing was pushed in the last minute"},
+    {"ops.client_delay_p95", QUANTILE, CLIENT_DELAY, 0, 60, 0.95, "no page reported in the last minute"},
     {"ops.http_p95", QUANTILE, HTTP, 0, 60, 0.95, "no requests in the last minute"},
     {"ops.deltas", RATE, FRAMES, 0, 10, 1, NULL},
     {"ops.bytes_out", RATE, BYTES_OUT, 0, 10, 1, NULL},
@@ -156,7 +158,6 @@ static const struct {
     const char *kpi;
     const char *reason;
 } absent_kpis[] = {
-    {"ops.client_delay_p95", "pages do not report it yet"},
     {"ops.dead_letters", "not configured"},
     {"ops.dead_letters_oldest", "not configured"},
     {"ops.empty_results", "not configured"},

@@ -21,6 +21,7 @@
 #include "io/deflate_offer.h"
 #include "protocol/limits.h"
 #include "protocol/viewer_message.h"
+#include "transports/delay_reports.h"
 
 /* Frames held at once: viewers that lag each at another place have a frame each. */
 enum { FRAMES_KEPT_MAX = 64 };
@@ -33,6 +34,7 @@ struct ws_transport {
     struct metric *errors[CLOSE_REASON_COUNT];
     struct metric *closes[CLOSE_REASON_COUNT];
     struct metric *auth_ok, *auth_refused;
+    struct delay_reports reports;
     bool is_holding;
     size_t kept_count;
     struct frame *kept[FRAMES_KEPT_MAX]; /* references, to what is held */
@@ -45,6 +47,7 @@ struct ws_viewer {
     struct token_session *session; /* NULL: came in without a token */
     struct list_node waiting;      /* in ws_transport.waiting until hello */
     uint64_t hello_due_ms;
+    uint64_t report_due_ms;
     struct token_bucket messages; /* it may send */
     uint8_t error_count;
     bool has_hello;
@@ -278,6 +281,7 @@ static void on_hello(struct ws_viewer *viewer, const struct viewer_message *mess
     }
     viewer->has_hello = true;
     note(viewer, AUDIT_CONNECT, NULL, NULL);
+    viewer->report_due_ms = delay_reports_first_due_ms(clock_monotonic_ms());
     list_remove(&viewer->waiting);
     hub_welcome(pipeline_hub(viewer->transport->options.pipeline), viewer->viewer,
                 message->has_clock ? &message->clock_ms : NULL, clock_moment());
@@ -364,6 +368,12 @@ static void on_ping(struct ws_viewer *viewer, const struct viewer_message *messa
     say(viewer, "pong", &answer);
 }
 
+static void on_report(struct ws_viewer *viewer, const struct viewer_message *message)
+{
+    (void)delay_reports_take(&viewer->transport->reports, message, clock_monotonic_ms(),
+                             &viewer->report_due_ms); /* one that came too soon is counted as such */
+}
+
 static void dispatch(struct ws_viewer *viewer, const struct viewer_message *message)
 {
     metric_add(viewer->transport->messages[message->type], 1);
@@ -390,6 +400,9 @@ static void dispatch(struct ws_viewer *viewer, const struct viewer_message *mess
         break;
     case VIEWER_PING:
         on_ping(viewer, message);
+        break;
+    case VIEWER_REPORT:
+        on_report(viewer, message);
         break;
     case VIEWER_MESSAGE_TYPE_COUNT:
         break;
@@ -474,6 +487,7 @@ static void register_metrics(struct ws_transport *transport)
         [VIEWER_HELLO] = "type=\"hello\"",     [VIEWER_SUBSCRIBE] = "type=\"subscribe\"",
         [VIEWER_QUALITY] = "type=\"quality\"", [VIEWER_UNSUBSCRIBE] = "type=\"unsubscribe\"",
         [VIEWER_REFRESH] = "type=\"refresh\"", [VIEWER_PING] = "type=\"ping\"",
+        [VIEWER_REPORT] = "type=\"report\"",
     };
     struct metrics *metrics = transport->options.metrics;
     for (int type = 0; type < VIEWER_MESSAGE_TYPE_COUNT; type++) {
@@ -497,6 +511,7 @@ static void register_metrics(struct ws_transport *transport)
                                                     "Viewers closed by the gateway, by reason.");
     }
     bytes_finish(&labels);
+    delay_reports_init(&transport->reports, metrics);
     transport->auth_ok = metrics_counter(metrics, "gw_auth_total", "result=\"ok\"", "Viewer tokens checked.");
     transport->auth_refused =
         metrics_counter(metrics, "gw_auth_total", "result=\"refused\"", "Viewer tokens checked.");

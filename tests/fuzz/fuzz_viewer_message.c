@@ -23,6 +23,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     assert(strnlen(message.client, sizeof message.client) < sizeof message.client);
     assert(message.token == NULL || strlen(message.token) <= TOKEN_MAX_BYTES);
     assert(message.quality.max_rate >= 0.0 && message.quality.max_rate <= 100.0);
+    assert(message.delay_count <= REPORT_DELAYS_MAX &&
+           (message.delay_count > 0) == (message.type == VIEWER_REPORT));
+    for (unsigned i = 0; i < message.delay_count; i++) {
+        assert(message.delays_ms[i] >= 0.0 && message.delays_ms[i] <= REPORT_DELAY_MAX_MS);
+    }
     viewer_message_finish(&message);
     return 0;
 }

@@ -1,5 +1,6 @@
 /* What a viewer can ask for over WebSocket, and gets. */
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { root, startGateway, stopAll } from '../support/gateway.mjs';
 import { WsViewer } from '../support/viewer.mjs';
@@ -238,6 +239,24 @@ test('with a viewer key, only its bearer may watch', async () => {
     assert.equal(await own.metric('gw_auth_total', { result: 'ok' }), 2);
     assert.equal(await own.metric('gw_auth_total', { result: 'refused' }), 3);
     assert.doesNotMatch(own.log, new RegExp(key), 'the key is in the log');
+    await own.stop();
+});
+
+test('what viewers report is the delay of the operations board, and nobody is heard too often', async () => {
+    const own = await startGateway({ definitions: { dir: path.join(root, 'deploy/definitions') } });
+    const viewer = await WsViewer.open(own.port, { rules: {} });
+    const heard = (result) => own.metric('gw_client_reports_total', { result });
+    await until('a report counts', async () => {
+        viewer.say({ type: 'report', delay_ms: [40, 40, 40, 60000] });
+        return await heard('counted') === 1;
+    }, { within: 15000, every: 500 });
+    assert.equal(await own.metric('gw_client_delay_seconds_count'), 4);
+    assert.ok(await heard('too_soon') >= 10, 'those before it did not');
+    await until('the tile shows it', async () => (await own.snapshot('operations')).set['ops.client_delay_p95'].v > 40);
+    viewer.say({ type: 'report', delay_ms: [1, 2, 3, 4, 5, 6, 7, 8, 9] });
+    assert.deepEqual(await viewer.next('error').then(({ code, detail }) => [code, detail]), [4002, 'delay_ms']);
+    viewer.assertSound();
+    await viewer.close();
     await own.stop();
 });
 

@@ -21,6 +21,7 @@ static const struct {
     {"subscriptions per viewer", {SUBSCRIPTIONS_MAX}},
     {"viewer messages", {VIEWER_MESSAGES_PER_SECOND, 2 * VIEWER_MESSAGES_PER_SECOND}},
     {"refused messages per connection", {VIEWER_ERRORS_MAX}},
+    {"report: delays / longest / apart", {REPORT_DELAYS_MAX, REPORT_DELAY_MAX_MS, REPORT_EVERY_MS}},
     {"board id / KPI id / row key", {BOARD_ID_MAX_BYTES, KPI_ID_MAX_BYTES, ROW_KEY_MAX_BYTES}},
     {"one value", {VALUE_MAX_BYTES}},
     {"reason", {REASON_MAX_BYTES}},

@@ -16,6 +16,7 @@ static const char *const type_names[VIEWER_MESSAGE_TYPE_COUNT] = {
     [VIEWER_HELLO] = "hello",     [VIEWER_SUBSCRIBE] = "subscribe",
     [VIEWER_QUALITY] = "quality", [VIEWER_UNSUBSCRIBE] = "unsubscribe",
     [VIEWER_REFRESH] = "refresh", [VIEWER_PING] = "ping",
+    [VIEWER_REPORT] = "report",
 };
 
 static void set(json_t *object, const char *name, json_t *value)
@@ -52,16 +53,28 @@ static json_t *describe(const struct viewer_message *message)
     if (message->has_clock) {
         set(object, "clock", json_integer(message->clock_ms));
     }
+    if (message->delay_count > 0) {
+        json_t *delays = json_array();
+        for (uint32_t i = 0; i < message->delay_count; i++) {
+            assert_int_equal(json_array_append_new(delays, json_real(message->delays_ms[i])), 0);
+        }
+        set(object, "delay_ms", delays);
+    }
     return object;
 }
 
 /** 5 and 5.0 are one number to JSON but two to json_equal. */
-static json_t *with_real_rate(const json_t *expect)
+static json_t *with_reals(const json_t *expect)
 {
     json_t *copy = json_deep_copy(expect);
     json_t *rate = json_object_get(copy, "max_rate");
     if (rate != NULL) {
         set(copy, "max_rate", json_real(json_number_value(rate)));
+    }
+    json_t *delays = json_object_get(copy, "delay_ms");
+    for (size_t i = 0; i < json_array_size(delays); i++) {
+        json_t *real = json_real(json_number_value(json_array_get(delays, i)));
+        assert_int_equal(json_array_set_new(delays, i, real), 0);
     }
     return copy;
 }
@@ -69,7 +82,7 @@ static json_t *with_real_rate(const json_t *expect)
 static void check_message(const struct vector *vector, const struct viewer_message *message)
 {
     json_t *found = describe(message);
-    json_t *expected = with_real_rate(vector->expect);
+    json_t *expected = with_reals(vector->expect);
     if (!json_equal(found, expected)) {
         char *text = json_dumps(found, JSON_COMPACT);
         fail_msg("%s: decoded as %s", vector->file, text);

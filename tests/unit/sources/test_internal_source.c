@@ -321,6 +321,24 @@ static void test_push_quantile_comes_from_the_last_minute_only(void **state)
     assert_text("ops.push_p99", "state", "nodata");
 }
 
+static void test_what_pages_report_is_their_delay_until_they_stop(void **state)
+{
+    (void)state;
+    pass_seconds(1);
+    assert_text("ops.client_delay_p95", "state", "nodata");
+    assert_text("ops.client_delay_p95", "reason", "no page reported in the last minute");
+    struct metric *delay =
+        metrics_histogram(gateway.metrics, "gw_client_delay_seconds", NULL,
+                          "From a change to the screen, as a sample of the viewers' updates says.",
+                          METRICS_LATENCY_BOUNDS, METRICS_LATENCY_BOUND_COUNT);
+    metric_observe_n(delay, 0.4, 100);
+    pass_seconds(1);
+    assert_true(number_of("ops.client_delay_p95") > 300.0 && number_of("ops.client_delay_p95") < 1000.0);
+    assert_text("ops.client_delay_p95", "level", "warn");
+    pass_seconds(61);
+    assert_text("ops.client_delay_p95", "state", "nodata");
+}
+
 static void test_connections_are_measured_against_the_limit(void **state)
 {
     (void)state;
@@ -450,6 +468,7 @@ int main(void)
         WITH_SOURCE(test_own_samples_are_not_counted_as_changes_in),
         WITH_SOURCE(test_share_of_refused_changes),
         WITH_SOURCE(test_push_quantile_comes_from_the_last_minute_only),
+        WITH_SOURCE(test_what_pages_report_is_their_delay_until_they_stop),
         WITH_SOURCE(test_connections_are_measured_against_the_limit),
         WITH_SOURCE(test_state_follows_health),
         WITH_SOURCE(test_sources_are_listed_with_their_age),
