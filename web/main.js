@@ -47,6 +47,8 @@ const view = {
     theme: remembered('theme') ?? 'auto',
     density: remembered('density') ?? 'comfortable',
     isHelpOpen: false,
+    isLinkOpen: false,
+    linkParts: null, // what the link panel is made of
     announcement: '',
 };
 
@@ -68,10 +70,14 @@ function dress() {
 // ---- painting ----
 
 let isPaintDue = false;
+/** What is posted here in a frame's turn is read when the frame has been painted. */
+const afterPaint = new MessageChannel();
+afterPaint.port1.onmessage = () => view.linkParts?.delays.painted();
 
 function paint() {
     isPaintDue = false;
     render(html`<${App} store=${store} view=${view} actions=${actions} />`, root);
+    afterPaint.port2.postMessage(null);
 }
 
 function schedule() {
@@ -99,14 +105,40 @@ const connection = new Connection({
     client: 'sophia-web',
     renewToken: tokenPath ? fetchToken : undefined,
     positionOf: (board) => store.positionOf(board),
-    onState: (link) => store.setLink(link),
+    onState: (link) => {
+        store.setLink(link);
+        loadLinkParts();
+    },
     onBoardError: (board, error) => board && store.setBoardError(board, error),
+    takeDelays: () => view.linkParts?.delays.take() ?? [],
     onMessage: (message) => {
         const answer = store.receive(message);
+        noteDelay(message);
         followCatalog();
         return answer;
     },
 });
+
+// ---- how late changes are: nothing of it is needed before the page is live ----
+
+async function loadLinkParts() {
+    if (store.link.name !== 'live' || view.linkParts) {
+        return;
+    }
+    const parts = await Promise.all([import('./client/delays.js'), import('./views/link_panel.js')]).catch(() => null);
+    if (parts && !view.linkParts) { // or else the next time the page is live
+        const [{ Delays }, { LinkPanel }] = parts;
+        const delays = new Delays({ now: () => store.now() });
+        connection.boards.forEach((_, board) => delays.note({ type: 'subscribed', board, max_rate: connection.maxRate }));
+        view.linkParts = { LinkPanel, connection, delays };
+    }
+}
+
+function noteDelay(message) {
+    if (!store.isPaused && document.visibilityState === 'visible') {
+        view.linkParts?.delays.note(message);
+    }
+}
 
 // ---- definitions ----
 
@@ -175,7 +207,7 @@ function showBoard(id, history = 'push') {
         return;
     }
     if (store.isPaused && id !== watched) {
-        store.resume();
+        actions.pause();
     }
     view.boardId = id;
     if (history !== 'none') {
@@ -211,7 +243,14 @@ const actions = {
         showBoard(id);
         page.scrollTo?.(0, 0);
     },
-    pause: () => (store.isPaused ? store.resume() : store.pause()),
+    pause: () => {
+        if (store.isPaused) {
+            store.resume();
+        } else {
+            store.pause();
+        }
+        view.linkParts?.delays.restart();
+    },
     theme: () => {
         view.theme = nextTheme[view.theme] ?? 'auto';
         remember('theme', view.theme);
@@ -230,6 +269,14 @@ const actions = {
     },
     closeHelp: () => {
         view.isHelpOpen = false;
+        schedule();
+    },
+    link: () => {
+        view.isLinkOpen = Boolean(view.linkParts);
+        schedule();
+    },
+    closeLink: () => {
+        view.isLinkOpen = false;
         schedule();
     },
     retry: () => connection.retry(),
@@ -256,7 +303,7 @@ function goTo(letter) {
 }
 
 function pressed(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || view.isHelpOpen) {
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || view.isHelpOpen || view.isLinkOpen) {
         return;
     }
     const isGo = performance.now() - goPressedAt < 1500;
@@ -271,6 +318,9 @@ function pressed(event) {
         break;
     case '?':
         actions.help();
+        break;
+    case 'l':
+        actions.link();
         break;
     case 't':
         setTv(!view.isTv);
@@ -345,6 +395,7 @@ addEventListener('popstate', () => {
 });
 document.addEventListener('visibilitychange', () => {
     if (document.visibilityState === 'visible') {
+        view.linkParts?.delays.restart();
         schedule();
         keepAwake();
     }

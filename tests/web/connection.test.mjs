@@ -396,6 +396,79 @@ test('round trips are measured by ping and pong', () => {
     assert.equal(link.connection.state.roundTripMs, 40);
 });
 
+/** Live, with pages that were 12 ms late each time they are asked. */
+function reporting() {
+    const link = live({ takeDelays: () => [12] });
+    link.newest().sent.length = 0;
+    return link;
+}
+
+test('a page reports its delays every ten seconds, and not while nobody looks', () => {
+    const link = reporting();
+    beatFor(link, 5);
+    link.clock.advance(4000);
+    assert.deepEqual(link.newest().sentOf('report'), []);
+    beatFor(link, 50);
+    const reports = link.newest().sentOf('report');
+    assert.deepEqual(reports[0], { type: 'report', delay_ms: [12] });
+    assert.ok(reports.length >= 4 && reports.length <= 5, `${reports.length} reports in 59 s`);
+    link.connection.setHidden(true);
+    beatFor(link, 30);
+    assert.equal(link.newest().sentOf('report').length, reports.length);
+});
+
+test('a page with nothing to report says nothing, and one that may not report asks nobody', () => {
+    const link = live({ takeDelays: () => [] });
+    beatFor(link, 30);
+    assert.deepEqual(link.newest().sentOf('report'), []);
+    const silent = live();
+    beatFor(silent, 30);
+    assert.deepEqual(silent.newest().sentOf('report'), []);
+});
+
+test('a gateway that does not know reports gets one', () => {
+    const link = reporting();
+    beatFor(link, 10);
+    assert.equal(link.newest().sentOf('report').length, 1);
+    link.newest().say({ type: 'error', code: 4001, name: 'unknown_type', message: 'Unknown.', retry: false });
+    beatFor(link, 60);
+    assert.equal(link.newest().sentOf('report').length, 1);
+});
+
+test('frames, merged updates and resyncs are counted', () => {
+    const link = live();
+    const socket = link.newest();
+    socket.say(update(10, 11));
+    socket.say(update(11, 14));
+    assert.deepEqual(link.connection.counts, { connections: 1, frames: 5, updates: 2, changes: 4, merged: 1, resyncs: 0 });
+    socket.say(update(15, 16)); // a gap
+    assert.equal(link.connection.counts.resyncs, 1);
+    socket.say(subscribed('snapshot'));
+    socket.say(snapshot(16));
+    assert.equal(link.connection.counts.resyncs, 1, 'its answer is the same resync');
+    socket.end(1006);
+    link.clock.advance(1000);
+    link.newest().accept();
+    link.newest().say(welcome(link.clock));
+    link.newest().say(subscribed('snapshot'));
+    link.newest().say(snapshot(3));
+    assert.deepEqual([link.connection.counts.connections, link.connection.counts.resyncs], [2, 2]);
+    link.newest().say(heartbeat(2));
+    assert.equal(link.connection.counts.resyncs, 3, 'another history');
+});
+
+test('a rate is asked for now, and again with every subscription', () => {
+    const link = live();
+    link.connection.setRate(0.2);
+    assert.deepEqual(link.newest().sentOf('quality'), [{ type: 'quality', board: 'executive', max_rate: 0.2 }]);
+    link.connection.watch('competitive');
+    assert.equal(link.newest().sentOf('subscribe').at(-1).max_rate, 0.2);
+    link.connection.setRate(0);
+    assert.equal(link.newest().sentOf('quality').at(-1).max_rate, 0);
+    link.connection.watch('knowledge');
+    assert.equal(link.newest().sentOf('subscribe').at(-1).max_rate, undefined);
+});
+
 test('unknown message types are ignored, and a gateway that speaks nonsense is left', () => {
     const link = live();
     link.newest().say({ type: 'weather', board: 'executive' });

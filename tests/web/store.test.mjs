@@ -102,6 +102,48 @@ test('the gateway clock is learnt from the shortest round trip', () => {
     assert.equal(store.now() - clock.now(), 5000, 'a slow answer teaches nothing');
 });
 
+/** A store whose gateway's clock is `ahead` of ours, and whose pings take `trip` ms of which `there` on the way out. */
+function pinged(store, clock, ahead, trip, there = trip / 2) {
+    const sent = clock.now();
+    clock.advance(there);
+    const now = clock.now() + ahead;
+    clock.advance(trip - there);
+    store.receive({ type: 'pong', clock: sent, now });
+    return store.now() - clock.now();
+}
+
+test('of many answers the quickest is believed, until it is long ago', () => {
+    const clock = new FakeClock();
+    const store = new Store({ now: clock.now });
+    assert.equal(pinged(store, clock, 5000, 4), 5000);
+    assert.equal(pinged(store, clock, 5000, 100, 90), 5000);
+    for (let i = 0; i < 8; i++) {
+        pinged(store, clock, 5000, 60, 50);
+    }
+    assert.equal(store.now() - clock.now(), 5000 - (30 - 50), 'no better than the answers that are left');
+});
+
+test('what was said cannot have been said later than it was heard', () => {
+    const clock = new FakeClock();
+    const store = new Store({ now: clock.now });
+    assert.equal(pinged(store, clock, 5000, 200, 10), 4910);
+    store.receive(heartbeat(10, { now: clock.now() + 5000 - 3 }));
+    assert.equal(store.now() - clock.now(), 4997);
+    store.receive(heartbeat(10, { now: clock.now() + 5000 - 400 }));
+    assert.equal(store.now() - clock.now(), 4997, 'a late one teaches nothing');
+    assert.equal(pinged(store, clock, 5000, 200, 10), 4997, 'nor does a lopsided answer make it forget');
+});
+
+test('a clock that was set is followed at the next answer', () => {
+    const clock = new FakeClock();
+    const store = new Store({ now: clock.now });
+    assert.equal(pinged(store, clock, 0, 4), 0);
+    clock.time += 3600000;
+    assert.equal(pinged(store, clock, -3600000, 40), -3600000);
+    clock.time -= 7200000;
+    assert.equal(pinged(store, clock, 3600000, 40), 3600000);
+});
+
 test('a source that is down makes old values unreachable, not fresh ones', () => {
     const { store, clock, board } = filled();
     store.receive(heartbeat(10, { sources: { postgres: { up: false, heard: 0, reason: 'connection refused' } } }));

@@ -23,6 +23,9 @@ const HANDSHAKE_MS = 10000;
 const ANSWER_MS = 30000;
 const TICK_MS = 1000;
 const PING_MS = 10000;
+/** PROTOCOL.md, "Reporting". */
+const REPORT_MS = 10000;
+const UNKNOWN_TYPE = 4001;
 /** A connection that lasted this long was good: the next failure starts the back-off anew. */
 const STABLE_MS = 10000;
 /** Ticks this far apart mean that the page was frozen; frames may still be waiting to be read. */
@@ -38,7 +41,12 @@ const systemClock = {
     clearTimeout: (timer) => clearTimeout(timer),
 };
 
-/** Full jitter: anywhere between nothing and a ceiling that doubles from 0.5 s to 30 s. */
+/**
+ * Full jitter: anywhere between nothing and a ceiling that doubles from 0.5 s to 30 s.
+ * @param {number} attempt from 1
+ * @param {() => number} random
+ * @returns {number} ms
+ */
 export function backoffMs(attempt, random) {
     return Math.floor(random() * Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(attempt - 1, 16)));
 }
@@ -46,27 +54,60 @@ export function backoffMs(attempt, random) {
 const isMoveTarget = (url, home) =>
     typeof url === 'string' && (home.startsWith('wss:') ? /^wss:\/\//i : /^wss?:\/\//i).test(url);
 
+/** @typedef {import('./protocol.js').GatewayMessage} GatewayMessage */
+/** @typedef {import('./protocol.js').ErrorMessage} ErrorMessage */
+/** @typedef {import('./protocol.js').Position} Position */
+
+/**
+ * What everybody sees of the link.
+ * @typedef {object} LinkState
+ * @property {'connecting' | 'catching_up' | 'live' | 'delayed' | 'reconnecting' | 'offline' | 'moved' | 'refused' | 'asleep'} name
+ * @property {number} since own clock, ms
+ * @property {number} attempt failures in a row
+ * @property {number} [retryAt] when the next attempt is made, own clock, ms
+ * @property {number} [roundTripMs] the quickest of the last eight
+ * @property {number} [code] refused: the close code
+ * @property {'stop' | 'token'} [kind] refused: our software is wrong, or a new token is needed
+ * @property {string} [text] refused: why, in words
+ */
+
+/**
+ * A WebSocket class: the browser's, that of Node 22, or that of the package `ws`.
+ * @typedef {new (url: string, protocol: string) => any} WebSocketClass
+ */
+
+/**
+ * @typedef {object} ConnectionOptions
+ * @property {string} url ws: or wss: address of the gateway
+ * @property {string} [client] name and version, at most 64 bytes
+ * @property {string} [token] sent in hello, never in the address
+ * @property {() => Promise<string | undefined>} [renewToken] a token, for one that ends or was refused; none: the user is told
+ * @property {(board: string) => Position | null} positionOf position held
+ * @property {(message: GatewayMessage) => any} onMessage what it did to the board; told everything but `moved`, `expiring` and `error`
+ * @property {() => number[]} [takeDelays] delays to report, at most 8 in ms; asked every 10 s while somebody looks; none: no reports
+ * @property {(state: LinkState) => void} [onState] after each change
+ * @property {(board: string | undefined, error: ErrorMessage) => void} [onBoardError]
+ * @property {WebSocketClass} [WebSocketClass] default: the global one
+ * @property {{now: () => number, setTimeout: Function, clearTimeout: Function}} [clock] for tests
+ * @property {() => number} [random] for tests
+ */
+
 export class Connection {
-    /**
-     * @param options.url          ws: or wss: address of the gateway
-     * @param options.client       name and version, at most 64 bytes
-     * @param options.token        sent in hello, never in the address
-     * @param options.renewToken   () => a promise of a token, for one that ends or was refused; none: the user is told
-     * @param options.positionOf   (board) => position held, or null
-     * @param options.onMessage    (message) => what it did to the board
-     * @param options.onState      (state) => void, after each change
-     * @param options.onBoardError (board, error) => void
-     */
+    /** @param {ConnectionOptions} options */
     constructor(options) {
         this.options = options;
+        /** @type {{now: () => number, setTimeout: Function, clearTimeout: Function}} */
         this.clock = options.clock ?? systemClock;
         this.random = options.random ?? Math.random;
         this.WebSocketClass = options.WebSocketClass ?? globalThis.WebSocket;
         this.token = options.token;
-        this.boards = new Map(); // board -> {phase: 'asked'|'syncing'|'whole'|'refused', askedAt, isHeld}
+        /** @type {Map<string, {phase: 'asked' | 'syncing' | 'whole' | 'refused', askedAt: number, isHeld: boolean, isResuming?: boolean}>} */
+        this.boards = new Map();
         this.socket = null;
         this.isOnline = true;
         this.isHidden = false;
+        this.maxRate = 0; // updates per second and board that this viewer wants at most; 0: all
+        this.counts = { connections: 0, frames: 0, updates: 0, changes: 0, merged: 0, resyncs: 0 };
         this.isRenewing = false;
         this.hasRenewed = false; // since the last welcome: one refusal more is the user's to hear of
         this.attempt = 0;
@@ -74,6 +115,7 @@ export class Connection {
         this.retryTimer = null;
         this.tickTimer = null;
         this.roundTrips = [];
+        /** @type {LinkState} */
         this.state = { name: 'connecting', since: this.clock.now(), attempt: 0 };
     }
 
@@ -84,6 +126,7 @@ export class Connection {
         this.#connect(this.home);
     }
 
+    /** @param {string} board */
     watch(board) {
         if (!this.boards.has(board)) {
             this.boards.set(board, { phase: 'asked', askedAt: this.clock.now(), isHeld: false });
@@ -92,6 +135,7 @@ export class Connection {
         }
     }
 
+    /** @param {string} board */
     unwatch(board) {
         if (this.boards.delete(board)) {
             this.#send({ type: 'unsubscribe', board });
@@ -99,7 +143,10 @@ export class Connection {
         }
     }
 
-    /** Nobody looks, or somebody does again. Coming back, the link is checked before anything is believed. */
+    /**
+     * Nobody looks, or somebody does again. Coming back, the link is checked before anything is believed.
+     * @param {boolean} isHidden
+     */
     setHidden(isHidden) {
         if (this.isHidden === isHidden) {
             return;
@@ -116,7 +163,26 @@ export class Connection {
         }
     }
 
-    /** The browser's own opinion. Trusted as a hint to try now, never as a reason to give up. */
+    /**
+     * At most so many updates per second for each board, merged; 0 lifts the limit.
+     * @param {number} maxRate
+     */
+    setRate(maxRate) {
+        if (this.maxRate === maxRate) {
+            return;
+        }
+        this.maxRate = maxRate;
+        for (const [board, { phase }] of this.boards) {
+            if (phase !== 'refused') {
+                this.#send({ type: 'quality', board, max_rate: maxRate });
+            }
+        }
+    }
+
+    /**
+     * The browser's own opinion. Trusted as a hint to try now, never as a reason to give up.
+     * @param {boolean} isOnline
+     */
     setOnline(isOnline) {
         this.isOnline = isOnline;
         if (isOnline && !this.socket && this.retryTimer) {
@@ -133,6 +199,7 @@ export class Connection {
         }
     }
 
+    /** @param {string} token */
     setToken(token) {
         this.token = token;
         if (this.isWelcome) {
@@ -181,6 +248,7 @@ export class Connection {
         socket.onopen = isMine(() => this.#hello());
         socket.onmessage = isMine((event) => this.#receive(event.data));
         socket.onclose = isMine((event) => this.#closed(event.code));
+        socket.onerror = () => {}; // the close that follows says it; the package `ws` throws where nobody listens
         this.#enter('connecting', { attempt: this.attempt });
         this.#tickLater();
     }
@@ -282,19 +350,23 @@ export class Connection {
 
     #subscribe(board, hasPosition) {
         const entry = this.boards.get(board);
+        const position = hasPosition ? formatPosition(this.options.positionOf(board)) : undefined;
+        entry.isResuming = position !== undefined;
         entry.phase = 'asked';
         entry.askedAt = this.clock.now();
         entry.isHeld = false;
         this.#send({
             type: 'subscribe',
             board,
-            position: hasPosition ? formatPosition(this.options.positionOf(board)) : undefined,
+            position,
             hidden: this.isHidden || undefined,
+            max_rate: this.maxRate || undefined,
         });
     }
 
     #receive(text) {
         const now = this.clock.now();
+        this.counts.frames++;
         this.heardAt = now;
         this.probedAt = 0;
         const { result, message } = typeof text === 'string' ? decode(text) : { result: 'malformed' };
@@ -345,6 +417,9 @@ export class Connection {
     #welcomed(message, now) {
         this.isWelcome = true;
         this.hasRenewed = false;
+        this.counts.connections++;
+        this.reportedAt = now;
+        this.mayReport = true;
         this.heartbeatMs = Math.max(250, message.heartbeat_ms || DEFAULT_HEARTBEAT_MS);
         this.#measure(message.clock, now);
         this.options.onMessage(message);
@@ -357,11 +432,12 @@ export class Connection {
         }
     }
 
-    #subscribed({ board, resume }) {
-        const entry = this.boards.get(board);
+    #subscribed(message) {
+        const entry = this.boards.get(message.board);
         if (entry?.phase === 'asked') {
-            entry.phase = resume === 'whole' ? 'whole' : 'syncing';
+            entry.phase = message.resume === 'whole' ? 'whole' : 'syncing';
         }
+        this.options.onMessage(message);
     }
 
     /** What the previous subscription had in flight comes before `subscribed`, and is covered by the new one. */
@@ -370,13 +446,28 @@ export class Connection {
         if (!entry || entry.phase === 'asked' || entry.phase === 'refused') {
             return;
         }
-        if (this.options.onMessage(message) !== 'gap') {
+        const action = this.options.onMessage(message);
+        if (action !== 'gap') {
+            this.#count(message, action, entry);
             entry.phase = 'whole';
-            entry.isHeld = false;
+            entry.isHeld = entry.isResuming = false;
             return;
         }
+        this.counts.resyncs++;
         // A gap in the very answer to a position: the position is of no use, ask for everything.
         this.#subscribe(message.board, entry.phase === 'whole');
+        entry.isResuming = false;
+    }
+
+    /** A resync: everything was sent to one who held a position, or something was missing. */
+    #count(message, action, entry) {
+        if (message.type === 'snapshot') {
+            this.counts.resyncs += entry.isResuming ? 1 : 0;
+        } else if (action === 'applied') {
+            this.counts.updates++;
+            this.counts.changes += message.to - message.from;
+            this.counts.merged += message.to - message.from > 1 ? 1 : 0;
+        }
     }
 
     #heartbeat(message) {
@@ -389,6 +480,7 @@ export class Connection {
         if (entry) {
             entry.isHeld = verdict === 'held';
             if (verdict === 'differs') {
+                this.counts.resyncs++;
                 this.#subscribe(message.board, false);
             }
         }
@@ -404,6 +496,7 @@ export class Connection {
     }
 
     #refusedBoard(error) {
+        this.mayReport &&= error.code !== UNKNOWN_TYPE; // an older gateway: 32 refusals would end the connection
         const entry = this.boards.get(error.board);
         if (entry && error.code >= 4100) {
             entry.phase = 'refused';
@@ -432,6 +525,7 @@ export class Connection {
         if (this.isWelcome && !this.isHidden && now - this.pingedAt >= PING_MS) {
             this.#ping(now);
         }
+        this.#report(now);
         this.#settle();
         this.#tickLater();
     }
@@ -458,6 +552,18 @@ export class Connection {
     #isStuck(now) {
         return !this.isHidden && [...this.boards.values()].some(({ phase, askedAt }) =>
             (phase === 'asked' || phase === 'syncing') && now - askedAt > ANSWER_MS);
+    }
+
+    #report(now) {
+        this.reportedAt = Math.min(this.reportedAt ?? now, now); // the wall clock may have been set back
+        if (!this.isWelcome || this.isHidden || !this.mayReport || now - this.reportedAt < REPORT_MS) {
+            return;
+        }
+        const delays = this.options.takeDelays?.() ?? [];
+        if (delays.length > 0) {
+            this.reportedAt = now;
+            this.#send({ type: 'report', delay_ms: delays });
+        }
     }
 
     #probe() {
@@ -503,7 +609,11 @@ export class Connection {
     }
 }
 
-/** Ask the browser's events for what the connection wants to know. Kept apart so that the class needs no browser. */
+/**
+ * Ask the browser's events for what the connection wants to know. Kept apart so that the class needs no browser.
+ * @param {Connection} connection
+ * @param {any} [page] the browser's window
+ */
 export function followPage(connection, page = globalThis) {
     const { document } = page;
     connection.isOnline = page.navigator.onLine !== false;

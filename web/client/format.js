@@ -48,6 +48,7 @@ function toDecimal(value) {
     return splitDecimal(text.includes('e') ? value.toFixed(15).replace(/\.?0+$/, '') : text);
 }
 
+/** @type {[number, string][]} */
 const scales = [[12, 'T'], [9, 'B'], [6, 'M'], [3, 'K']];
 
 /** Three significant digits and a letter: 1284300.50 -> 1.28 M. Below ten thousand the number stands as it is. */
@@ -120,10 +121,15 @@ function bytesParts(value) {
     return plainParts(number, unit === 0 ? 0 : fittingPlaces(number), `${NARROW}${units[unit]}`);
 }
 
-/** 7265 -> '2 h 1 min': two largest units, never more. */
+/**
+ * 7265 -> '2 h 1 min': two largest units, never more.
+ * @param {number} seconds
+ * @returns {string}
+ */
 export function formatDuration(seconds) {
     const size = Math.abs(seconds);
     const sign = seconds < 0 ? MINUS : '';
+    /** @type {[number, string, number, string][]} */
     const steps = [[86400, 'd', 3600, 'h'], [3600, 'h', 60, 'min'], [60, 'min', 1, 's']];
     for (const [large, largeName, small, smallName] of steps) {
         if (size >= large) {
@@ -165,6 +171,11 @@ export function formatParts(value, kpi, isExact = false) {
     return format && typeof value !== 'object' ? format(value, kpi, isExact) : parts('', String(value), '');
 }
 
+/**
+ * @param {any} value
+ * @param {{unit?: string, precision?: number, [member: string]: any}} kpi its definition
+ * @returns {string}
+ */
 export const formatValue = (value, kpi) => joined(formatParts(value, kpi));
 
 /** Every digit that was sent: for the title of a shortened number. */
@@ -255,7 +266,12 @@ export function formatDate(ms) {
 
 export const formatMoment = (ms) => `${formatDate(ms)}, ${formatClock(ms).slice(0, 5)}`;
 
-/** 'just now', '12 s ago', '4 min ago', '3 h ago'; from 24 h on the date and time. */
+/**
+ * 'just now', '12 s ago', '4 min ago', '3 h ago'; from 24 h on the date and time.
+ * @param {number} asOf Unix ms
+ * @param {number} now
+ * @returns {string}
+ */
 export function formatAge(asOf, now) {
     const seconds = Math.floor((now - asOf) / 1000);
     if (seconds < 3) {

@@ -7,9 +7,11 @@
 export const TROUBLES = ['unreachable', 'invalid', 'expired', 'stale', 'nodata'];
 
 /**
- * @param value   {state, as_of}, or undefined when nothing has arrived for the field
- * @param limits  {fresh_s, stale_s, expired_s}, or null for a class that never ages
- * @param isSourceUp  false when the heartbeat reports the KPI's source as down
+ * @param {{state?: string, as_of?: number} | undefined} value undefined: nothing has arrived for the field
+ * @param {{fresh_s: number, stale_s: number, expired_s: number} | null} limits null: a class that never ages
+ * @param {boolean} isSourceUp false when the heartbeat reports the KPI's source as down
+ * @param {number} now the gateway's clock, Unix ms
+ * @returns {'fresh' | 'ageing' | 'stale' | 'expired' | 'nodata' | 'invalid' | 'unreachable'}
  */
 export function freshnessOf(value, limits, isSourceUp, now) {
     const state = value?.state ?? (value ? 'ok' : 'nodata');

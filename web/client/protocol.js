@@ -6,6 +6,45 @@
  * fields is a Map from field name to value. Rules are {kpi: {type, cap}}, taken from the definition.
  */
 
+/**
+ * A position in a board's history. Opaque but for equality of epochs and order of offsets.
+ * @typedef {{epoch: string, offset: number, nonce: string}} Position
+ */
+
+/**
+ * What a field holds. `v` is absent when there is no value; it is never null. PROTOCOL.md, "Values".
+ * @typedef {object} Value
+ * @property {number} [rev] offset of the field's last change
+ * @property {number | string | Record<string, any>} [v] money is a decimal string
+ * @property {number} [as_of] when the source observed it, Unix ms
+ * @property {'ok' | 'partial' | 'nodata' | 'invalid' | 'unreachable'} [state] absent: ok
+ * @property {string} [reason] why the state is not ok
+ * @property {'warn' | 'crit'} [level] absent: within limits
+ * @property {number | string} [target]
+ * @property {number | string} [base]
+ * @property {number} [num]
+ * @property {number} [den]
+ * @property {number} [ver] the producer's version
+ * @property {true} [demo] the value is invented
+ */
+
+/** @typedef {{position: Position | null, fields: Map<string, Value>}} HeldBoard */
+/** @typedef {Record<string, {type: string, cap?: number}>} Rules */
+/** @typedef {{up: boolean, heard: number, reason?: string}} SourceHealth */
+
+/** @typedef {{type: 'welcome', protocol: string, now: number, node: string, build: string, catalog: string, heartbeat_ms: number, clock?: number, demo?: true}} Welcome */
+/** @typedef {{type: 'subscribed', board: string, resume: 'snapshot' | 'update' | 'whole', max_rate: number, hidden: boolean}} Subscribed */
+/** @typedef {{type: 'unsubscribed', board: string}} Unsubscribed */
+/** @typedef {{type: 'refreshed'}} Refreshed */
+/** @typedef {{type: 'expiring', expires_in_ms: number, closes_in_ms: number}} Expiring */
+/** @typedef {{type: 'pong', clock: number, now: number}} Pong */
+/** @typedef {{type: 'snapshot', board: string, epoch: string, to: number, nonce: string, set: Record<string, Value>, history?: Record<string, [number, any][]>, now: number, demo?: true}} Snapshot */
+/** @typedef {{type: 'update', board: string, epoch: string, from: number, to: number, nonce: string, set: Record<string, Value>, del: string[], changed_at?: number, demo?: true}} Update */
+/** @typedef {{type: 'heartbeat', now: number, catalog: string, board?: string, epoch?: string, to?: number, nonce?: string, sources?: Record<string, SourceHealth>, demo?: true}} Heartbeat */
+/** @typedef {{type: 'moved', reconnect_in_ms: number, url?: string}} Moved */
+/** @typedef {{type: 'error', code: number, name: string, message: string, retry?: boolean, board?: string, detail?: string}} ErrorMessage */
+/** @typedef {Welcome | Subscribed | Unsubscribed | Refreshed | Expiring | Pong | Snapshot | Update | Heartbeat | Moved | ErrorMessage} GatewayMessage */
+
 const INTEGER_MAX = Number.MAX_SAFE_INTEGER;
 
 const isText = (value) => typeof value === 'string';
@@ -44,6 +83,8 @@ function parseObject(text) {
 /**
  * One text frame: {result: 'ok', message}, or a result that says why not, with the member in `problem`.
  * 'unknown_type' is to be ignored; everything else that is not 'ok' is a fault of the gateway.
+ * @param {string} text
+ * @returns {{result: string, message?: GatewayMessage, problem?: string | null}}
  */
 export function decode(text) {
     const message = parseObject(text);
@@ -72,6 +113,10 @@ export function decode(text) {
 
 // ---- positions ----
 
+/**
+ * @param {string} text `epoch.offset.nonce`
+ * @returns {Position | null} null: it is no position
+ */
 export function parsePosition(text) {
     const match = /^([0-9a-f]{16})\.(0|[1-9][0-9]{0,15})\.([0-9a-f]{8})$/.exec(text);
     if (!match || /^0+$/.test(match[1]) || Number(match[2]) > INTEGER_MAX) {
@@ -80,6 +125,10 @@ export function parsePosition(text) {
     return { epoch: match[1], offset: Number(match[2]), nonce: match[3] };
 }
 
+/**
+ * @param {Position | null | undefined} position
+ * @returns {string | undefined}
+ */
 export function formatPosition(position) {
     return position ? `${position.epoch}.${position.offset}.${position.nonce}` : undefined;
 }
@@ -88,7 +137,11 @@ const positionOf = (message) => ({ epoch: message.epoch, offset: message.to, non
 
 // ---- fields ----
 
-/** `exec.top_deals#D001` -> {kpi: 'exec.top_deals', row: 'D001'}; row is undefined for a plain KPI. */
+/**
+ * `exec.top_deals#D001` -> {kpi: 'exec.top_deals', row: 'D001'}; row is undefined for a plain KPI.
+ * @param {string} field
+ * @returns {{kpi: string, row: string | undefined}}
+ */
 export function splitField(field) {
     const at = field.indexOf('#');
     return at < 0 ? { kpi: field, row: undefined } : { kpi: field.slice(0, at), row: field.slice(at + 1) };
@@ -97,6 +150,9 @@ export function splitField(field) {
 /**
  * Order of two row keys by their UTF-8 bytes. That is the order of code points, not of UTF-16 units: a
  * surrogate pair sorts after U+FFFF although its first unit is smaller.
+ * @param {string} a
+ * @param {string} b
+ * @returns {number}
  */
 export function compareKeys(a, b) {
     const length = Math.min(a.length, b.length);
@@ -132,6 +188,10 @@ function trimmedKpis(names, rules) {
 /**
  * Drop the rows beyond each feed's and series' cap, as the gateway does. Only KPIs named by `added`, the fields that
  * may have made one too long, are looked at. Returns the dropped field names.
+ * @param {Map<string, Value>} fields
+ * @param {Rules} rules
+ * @param {Iterable<string>} [added]
+ * @returns {string[]}
  */
 export function trim(fields, rules, added = fields.keys()) {
     const dropped = [];
@@ -160,7 +220,12 @@ export function trim(fields, rules, added = fields.keys()) {
 
 // ---- what a message does to a board ----
 
-/** 'applied', 'dropped' or 'gap': PROTOCOL.md, "Overlays". */
+/**
+ * PROTOCOL.md, "Overlays".
+ * @param {Position | null} position
+ * @param {Update} update
+ * @returns {'applied' | 'dropped' | 'gap'}
+ */
 export function decide(position, update) {
     if (!position || update.epoch !== position.epoch) {
         return 'gap';
@@ -174,6 +239,10 @@ export function decide(position, update) {
 /**
  * Bring a board forward by a snapshot or an update. Returns {action, changed}: changed holds the names of the
  * fields that were set or removed, and is empty unless the action is 'applied'.
+ * @param {HeldBoard} board
+ * @param {Snapshot | Update} message
+ * @param {Rules} rules
+ * @returns {{action: 'applied' | 'dropped' | 'gap', changed: Set<string>}}
  */
 export function apply(board, message, rules) {
     const changed = new Set();
@@ -191,7 +260,7 @@ export function apply(board, message, rules) {
             changed.add(field);
         }
     }
-    for (const field of message.del ?? []) {
+    for (const field of message.type === 'update' ? message.del : []) {
         board.fields.delete(field);
         changed.add(field);
     }
@@ -205,6 +274,9 @@ export function apply(board, message, rules) {
 /**
  * What a heartbeat says about a board: 'same', 'held' (changes are being held back for this viewer) or
  * 'differs' (the histories are not the same; subscribe again without a position).
+ * @param {Position | null} position
+ * @param {Heartbeat} heartbeat
+ * @returns {'same' | 'held' | 'differs'}
  */
 export function compareHeartbeat(position, heartbeat) {
     if (!position) {
@@ -221,7 +293,11 @@ export function compareHeartbeat(position, heartbeat) {
 
 // ---- what a close code asks of the viewer ----
 
-/** 'stop' (our software is wrong), 'token' (a new token is needed), 'move' (at once), 'retry' (with back-off). */
+/**
+ * 'stop' (our software is wrong), 'token' (a new token is needed), 'move' (at once), 'retry' (with back-off).
+ * @param {number} code
+ * @returns {'stop' | 'token' | 'move' | 'retry'}
+ */
 export function closeAction(code) {
     if (code === 1003 || code === 1007 || code === 1009 || (code >= 4000 && code < 4100)) {
         return 'stop';
@@ -244,7 +320,11 @@ const closeWords = {
     4102: 'Your sign-in has expired.',
 };
 
-/** A close code in words for the person in front of the page. */
+/**
+ * A close code in words for the person in front of the page.
+ * @param {number} code
+ * @returns {string}
+ */
 export function closeText(code) {
     if (Object.hasOwn(closeWords, code)) {
         return closeWords[code];

@@ -6,7 +6,25 @@
  */
 import { apply, compareHeartbeat, splitField, trim } from './protocol.js';
 
+/** @typedef {import('./protocol.js').Value} Value */
+/** @typedef {import('./protocol.js').GatewayMessage} GatewayMessage */
+/** @typedef {import('./connection.js').LinkState} LinkState */
+
+/**
+ * What is shown of a KPI. Rows are those of tables, feeds and series.
+ * @typedef {{value: Value | undefined, rows: Map<string, Value>, asOf: number | undefined, version: number, changes: number}} Entry
+ */
+
+/**
+ * What `GET /api/v1/dashboards/{id}/definition` answers.
+ * @typedef {{id: string, title: string, question?: string, catalog: string, layout: any[], kpis: Record<string, any>,
+ *     classes: Record<string, {fresh_s: number, stale_s: number, expired_s: number} | null>, demo?: boolean}} Definition
+ */
+
 const POINTS_DEFAULT = 30;
+const SAMPLES_KEPT = 8;
+/** Clocks tell whole milliseconds, and drift a little between two answers. */
+const CLOCK_SLACK_MS = 5;
 
 /** asOf: when the content was observed, the value's own time or that of the newest row. changes: what a view may flash. */
 const emptyEntry = () => ({ value: undefined, rows: new Map(), asOf: undefined, version: 0, changes: 0 });
@@ -22,6 +40,7 @@ function newestAsOf(entry) {
 }
 
 function rulesOf(definition) {
+    /** @type {import('./protocol.js').Rules} */
     const rules = {};
     for (const [id, kpi] of Object.entries(definition?.kpis ?? {})) {
         rules[id] = { type: kpi.type, cap: kpi.cap };
@@ -29,20 +48,70 @@ function rulesOf(definition) {
     return rules;
 }
 
+/**
+ * How far the gateway's clock is ahead of ours. An answer to a ping bounds that from both sides, and the quickest answer
+ * bounds it best; what the gateway says by itself was not said after it was heard, which bounds it from below.
+ */
+class GatewayClock {
+    constructor() {
+        this.reset();
+    }
+
+    /** Another gateway may have another clock. */
+    reset() {
+        this.answers = []; // [{trip, offset}], newest last
+        this.floors = []; // what the offset is at least, newest last
+        this.offsetMs = undefined;
+    }
+
+    heard(now, received) {
+        this.floors = [...this.floors, now - received].slice(-SAMPLES_KEPT);
+        this.#judge();
+    }
+
+    answered(sent, now, received) {
+        const trip = received - sent;
+        if (!(trip >= 0)) {
+            return; // our clock was set meanwhile
+        }
+        if (this.offsetMs < now - received - CLOCK_SLACK_MS || this.offsetMs > now - sent + CLOCK_SLACK_MS) {
+            this.reset(); // a clock was set: what was known does not hold any more
+        }
+        this.answers = [...this.answers, { trip, offset: Math.round(now - (sent + received) / 2) }].slice(-SAMPLES_KEPT);
+        this.#judge();
+    }
+
+    #judge() {
+        const quickest = this.answers.reduce((best, answer) => (answer.trip <= best.trip ? answer : best), { trip: Infinity, offset: -Infinity });
+        this.offsetMs = Math.max(quickest.offset, ...this.floors);
+    }
+}
+
 class Board {
+    /** @param {string} id */
     constructor(id) {
         this.id = id;
+        /** @type {Definition | null} */
         this.definition = null;
+        /** @type {import('./protocol.js').Rules} */
         this.rules = {};
+        /** @type {import('./protocol.js').HeldBoard} */
         this.held = { position: null, fields: new Map() }; // as the gateway has it
-        this.entries = new Map(); // KPI -> what the page shows
-        this.history = new Map(); // KPI -> [[as_of, v], ...]
+        /** @type {Map<string, Entry>} by KPI */
+        this.entries = new Map();
+        /** @type {Map<string, [number, any][]>} by KPI, [[as_of, v], ...] */
+        this.history = new Map();
         this.frozenHistory = null; // what it was when the page was paused
         this.withheld = new Set(); // fields that changed while paused
+        /** @type {any} */
         this.error = null;
         this.knownUntil = 0; // gateway's time up to which the values are known to be right
     }
 
+    /**
+     * @param {string} kpi
+     * @returns {Entry}
+     */
     entry(kpi) {
         return this.entries.get(kpi) ?? emptyEntry();
     }
@@ -78,20 +147,34 @@ class Board {
 }
 
 export class Store {
-    constructor({ now = () => Date.now(), onChange = () => {} } = {}) {
+    /**
+     * @param {object} [options]
+     * @param {() => number} [options.now] own clock, ms
+     * @param {() => void} [options.onChange] after everything that may look different now
+     * @param {(board: string, fields: Set<string>, message: GatewayMessage) => void} [options.onFields] after a message changed these
+     */
+    constructor({ now = () => Date.now(), onChange = () => {}, onFields = () => {} } = {}) {
         this.localNow = now;
         this.onChange = onChange;
+        this.onFields = onFields;
+        /** @type {Map<string, Board>} */
         this.boards = new Map();
         this.list = []; // [{id, title, question}]
+        /** @type {Record<string, import('./protocol.js').SourceHealth>} */
         this.sources = {};
-        this.offsetMs = 0; // gateway's clock minus ours
-        this.bestTripMs = Infinity;
+        this.clock = new GatewayClock();
         this.catalog = null; // hash of the definitions in force at the gateway
         this.isDemo = false;
         this.isPaused = false;
         this.withheldCount = 0;
         this.delayMs = undefined; // change accepted -> received, of the newest update
+        /** @type {LinkState} */
         this.link = { name: 'connecting', since: now(), attempt: 0 };
+    }
+
+    /** The gateway's clock minus ours. */
+    get offsetMs() {
+        return this.clock.offsetMs ?? 0;
     }
 
     /** The gateway's clock, as well as we know it. */
@@ -99,6 +182,10 @@ export class Store {
         return this.localNow() + this.offsetMs;
     }
 
+    /**
+     * @param {string} id
+     * @returns {Board}
+     */
     board(id) {
         if (!this.boards.has(id)) {
             this.boards.set(id, new Board(id));
@@ -106,10 +193,12 @@ export class Store {
         return this.boards.get(id);
     }
 
+    /** @param {string} id */
     positionOf(id) {
         return this.boards.get(id)?.held.position ?? null;
     }
 
+    /** @param {LinkState} link */
     setLink(link) {
         this.link = link;
         this.onChange();
@@ -122,14 +211,25 @@ export class Store {
         this.onChange();
     }
 
+    /**
+     * The answer: do rows of a KPI have another type or cap than those that are held? Then the board is to be asked for
+     * anew. PROTOCOL.md, "Heartbeat".
+     * @param {Definition} definition
+     * @returns {boolean}
+     */
     setDefinition(definition) {
         const board = this.board(definition.id);
+        /** @type {import('./protocol.js').Rules} */
+        const rules = rulesOf(definition);
+        const isOther = board.definition !== null && Object.keys(board.rules).some((kpi) =>
+            rules[kpi] && (rules[kpi].type !== board.rules[kpi].type || rules[kpi].cap !== board.rules[kpi].cap));
         board.definition = definition;
-        board.rules = rulesOf(definition);
+        board.rules = rules;
         board.error = null;
         this.isDemo = this.isDemo || definition.demo === true;
         this.#publish(board, new Set(trim(board.held.fields, board.rules)), false);
         this.onChange();
+        return isOther;
     }
 
     setBoardError(id, error) {
@@ -137,7 +237,11 @@ export class Store {
         this.onChange();
     }
 
-    /** A message of the gateway. The answer tells the connection what it did: see connection.js. */
+    /**
+     * A message of the gateway. The answer tells the connection what it did: see connection.js.
+     * @param {GatewayMessage} message
+     * @returns {'applied' | 'dropped' | 'gap' | 'same' | 'held' | 'differs' | undefined}
+     */
     receive(message) {
         this.#noteDemo(message);
         const answer = this.#take(message);
@@ -156,7 +260,8 @@ export class Store {
         case 'welcome':
             this.catalog = message.catalog;
             this.build = message.build;
-            this.bestTripMs = Infinity; // another gateway may have another clock
+            this.node = message.node;
+            this.clock.reset();
             this.#takeTime(message);
             return undefined;
         case 'pong':
@@ -172,15 +277,11 @@ export class Store {
         }
     }
 
-    /** The clock's offset is best known from the shortest round trip; a far worse one teaches nothing. */
     #takeTime({ clock, now }) {
-        const received = this.localNow();
-        const trip = clock ? received - clock : Infinity;
-        if (Number.isFinite(trip) && trip >= 0 && trip <= Math.max(this.bestTripMs * 1.5, 20)) {
-            this.offsetMs = Math.round(now - (clock + received) / 2);
-            this.bestTripMs = Math.min(this.bestTripMs, trip);
-        } else if (this.bestTripMs === Infinity) {
-            this.offsetMs = now - received;
+        if (clock) {
+            this.clock.answered(clock, now, this.localNow());
+        } else {
+            this.clock.heard(now, this.localNow());
         }
     }
 
@@ -201,6 +302,7 @@ export class Store {
         board.knownUntil = Math.max(board.knownUntil, message.now ?? message.changed_at ?? this.now());
         this.delayMs = message.changed_at ? Math.max(0, this.now() - message.changed_at) : this.delayMs;
         this.#publish(board, changed, message.type === 'update');
+        this.onFields(board.id, changed, message);
         return action;
     }
 
@@ -216,6 +318,7 @@ export class Store {
     #takeHeartbeat(message) {
         this.sources = message.sources ?? {};
         this.catalog = message.catalog;
+        this.clock.heard(message.now, this.localNow());
         if (message.board === undefined) {
             return 'same';
         }
@@ -272,7 +375,11 @@ export class Store {
         this.onChange();
     }
 
-    /** Is the source of this KPI up, as far as the last heartbeat knows? */
+    /**
+     * Is the source of this KPI up, as far as the last heartbeat knows?
+     * @param {{source?: {name?: string, kind?: string}}} kpi
+     * @returns {boolean}
+     */
     isSourceUp(kpi) {
         const { name, kind } = kpi.source ?? {};
         const source = this.sources[name] ?? this.sources[kind] ?? this.sources[sourceNames[kind]];

@@ -214,7 +214,7 @@ function Header({ store, view, actions }) {
         <${Navigation} store=${store} boardId=${view.boardId} onBoard=${actions.board} />
         <div class="tools">
             ${store.isDemo && html`<${DemoBadge} />`}
-            <${Chip} store=${store} />
+            <button class="chip-button" type="button" aria-haspopup="dialog" title=${chipTitle(store)} onClick=${actions.link}><${Chip} store=${store} /></button>
             <${Tool} label=${store.isPaused ? 'Go on (space)' : 'Pause (space)'} isPressed=${store.isPaused} onClick=${actions.pause}
                 path=${store.isPaused ? 'M4.5 2.5l8.5 5.5l-8.5 5.5z' : 'M5.5 3v10M10.5 3v10'} />
             <${Tool} label=${themeWords[view.theme]} onClick=${actions.theme} path=${themeShapes[view.theme]} />
@@ -231,6 +231,7 @@ function shortcutsOf(store) {
         ['space', 'Pause, and go on'],
         ['t', 'TV view'],
         ['d', 'Density'],
+        ['l', 'Link: delays, positions, gateway'],
         ['?', 'This help'],
         ['Esc', 'Close, leave the TV view'],
     ];
@@ -245,9 +246,6 @@ class Help extends Component {
         return html`<dialog class="help" aria-labelledby="help-title" onClose=${onClose} ref=${(dialog) => { this.dialog = dialog; }}>
             <h2 id="help-title">Keyboard shortcuts</h2>
             <dl>${shortcutsOf(store).map(([keys, text]) => html`<div key=${keys}><dt>${keys.split(' ').map((key) => html`<kbd>${key}</kbd>`)}</dt><dd>${text}</dd></div>`)}</dl>
-            <h2>Link</h2>
-            <p class="help-link">${chipTitle(store)}</p>
-            ${store.build && html`<p class="help-link">Gateway ${store.build}</p>`}
             <button class="quiet" type="button" autofocus onClick=${() => this.dialog.close()}>Close</button>
         </dialog>`;
     }
@@ -301,5 +299,6 @@ export function App({ store, view, actions }) {
         </main>
         <div class="hidden" role="status">${view.announcement}</div>
         ${view.isHelpOpen && html`<${Help} store=${store} onClose=${actions.closeHelp} />`}
+        ${view.isLinkOpen && view.linkParts && html`<${view.linkParts.LinkPanel} ...${view.linkParts} store=${store} word=${chipOf(store).word} onClose=${actions.closeLink} />`}
     </div>`;
 }
