@@ -96,6 +96,13 @@ async function fetchToken() {
     return response.ok ? (await response.text()).trim() : undefined;
 }
 
+// ---- a gateway that lets nobody in says for how long ----
+
+async function retryAfter() {
+    const response = await fetch('/health/ready', { cache: 'no-store' });
+    return response.ok ? 0 : Number(response.headers.get('retry-after')) * 1000;
+}
+
 // ---- the store and the link ----
 
 const store = new Store({ onChange: schedule });
@@ -104,6 +111,7 @@ const connection = new Connection({
     url: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`,
     client: 'sophia-web',
     renewToken: tokenPath ? fetchToken : undefined,
+    retryAfter,
     positionOf: (board) => store.positionOf(board),
     onState: (link) => {
         store.setLink(link);
@@ -160,7 +168,9 @@ async function loadDefinition(id) {
     }
     loading.add(id);
     try {
-        store.setDefinition(await fetchJson(`/api/v1/dashboards/${encodeURIComponent(id)}/definition`));
+        if (store.setDefinition(await fetchJson(`/api/v1/dashboards/${encodeURIComponent(id)}/definition`))) {
+            connection.resync(id);
+        }
     } catch (error) {
         if (!store.board(id).definition) {
             store.setBoardError(id, { message: error.message, isLoadFailure: true });

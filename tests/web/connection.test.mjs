@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { backoffMs, Connection } from '../../web/client/connection.js';
+import { backoffMs, Connection, followPage } from '../../web/client/connection.js';
 import { Store } from '../../web/client/store.js';
 import {
     EPOCH, FakeClock, fakeSockets, heartbeat, position, snapshot, subscribed, update, welcome,
@@ -32,6 +32,9 @@ function live(options) {
     link.newest().say(snapshot(10, { 'exec.a': { rev: 10, v: 1 } }));
     return link;
 }
+
+/** Lets what waits for a promise go on. */
+const settled = () => new Promise((resolve) => { setImmediate(resolve); });
 
 /** A heartbeat every 5 s for a while, as a healthy gateway sends them. */
 function beatFor(link, seconds) {
@@ -88,6 +91,43 @@ test('a lost link is opened again with the position held', () => {
     link.newest().say(welcome(link.clock));
     link.newest().say(subscribed('whole'));
     assert.equal(link.connection.state.name, 'live');
+});
+
+test('a gateway that lets nobody in is left alone for as long as it wants', async () => {
+    const wishes = [20000, 0, 86400000];
+    const link = linked({ retryAfter: async () => wishes.shift() });
+    link.connection.start();
+    for (const [wait, what] of [[20250, 'its wish, and a little at random'], [500, 'no wish: the back-off'], [301000, 'for ever is too long']]) {
+        link.newest().end(1006);
+        await settled();
+        assert.equal(link.connection.state.retryAt - link.clock.now(), wait, what);
+        const count = link.opened.length;
+        link.clock.advance(wait - 1);
+        assert.equal(link.opened.length, count);
+        link.clock.advance(1);
+        assert.equal(link.opened.length, count + 1);
+    }
+});
+
+test('nobody is asked for a wish when there was a connection, no answer is no wish, and a retry by hand does not wait', async () => {
+    let asked = 0;
+    const good = live({ retryAfter: async () => { asked++; return 60000; } });
+    good.newest().end(1006);
+    await settled();
+    assert.equal(asked, 0);
+    const dead = linked({ retryAfter: () => Promise.reject(new Error('refused')) });
+    dead.connection.start();
+    dead.newest().end(1006);
+    await settled();
+    assert.equal(dead.connection.state.retryAt - dead.clock.now(), 250);
+    const given = [];
+    const hasty = linked({ retryAfter: () => new Promise((resolve) => { given.push(resolve); }) });
+    hasty.connection.start();
+    hasty.newest().end(1006);
+    hasty.connection.retry();
+    given[0](60000);
+    await settled();
+    assert.deepEqual([hasty.opened.length, hasty.connection.state.name], [2, 'connecting']);
 });
 
 test('attempts go on for ever, and a good connection starts the back-off anew', () => {
@@ -235,7 +275,7 @@ test('a straggler closed with 4400 goes at once, with jitter, where it was told'
     assert.equal(link.newest().url, 'wss://other.example/ws');
 });
 
-for (const [code, kind] of [[1003, 'stop'], [1007, 'stop'], [1009, 'stop'], [4000, 'stop'], [4004, 'stop'], [4100, 'token'], [4101, 'token'], [4102, 'token']]) {
+for (const [code, kind] of [[1003, 'stop'], [1007, 'stop'], [1008, 'stop'], [1009, 'stop'], [4000, 'stop'], [4004, 'stop'], [4100, 'token'], [4101, 'token'], [4102, 'token']]) {
     test(`close ${code} is explained and not retried`, () => {
         const link = live();
         link.newest().end(code);
@@ -249,9 +289,6 @@ for (const [code, kind] of [[1003, 'stop'], [1007, 'stop'], [1009, 'stop'], [400
         assert.equal(link.newest().sentOf('hello')[0].token, 'new');
     });
 }
-
-/** Lets what waits for a promise go on. */
-const settled = () => new Promise((resolve) => { setImmediate(resolve); });
 
 test('a token that ends is renewed in band, once at a time', async () => {
     const given = [];
@@ -367,6 +404,69 @@ test('a page in the back/forward cache holds no connection, and resumes when it 
     link.connection.wake();
     link.newest().accept();
     assert.equal(link.newest().sentOf('subscribe')[0].position, `${EPOCH}.10.9f3a2b1c`);
+});
+
+/** As much of a browser's window as the connection listens to. */
+function fakePage() {
+    const listeners = new Map();
+    const listen = (type, act) => listeners.set(type, act);
+    return {
+        navigator: { onLine: true }, document: { visibilityState: 'visible', addEventListener: listen }, addEventListener: listen,
+        tell: (type) => listeners.get(type)(), listeners,
+    };
+}
+
+test('a page that is hidden keeps its data right, and one that is put away closes and comes back', () => {
+    const link = live();
+    const page = fakePage();
+    followPage(link.connection, page);
+    page.document.visibilityState = 'hidden';
+    page.tell('visibilitychange');
+    assert.equal(link.newest().sentOf('quality').at(-1).hidden, true);
+    link.newest().say(update(10, 11, { 'exec.a': { rev: 11, v: 2 } }));
+    assert.equal(link.store.board('executive').entry('exec.a').value.v, 2);
+    page.document.visibilityState = 'visible';
+    page.tell('visibilitychange');
+    assert.deepEqual(link.newest().sent.slice(-2).map(({ type, hidden }) => [type, hidden]), [['quality', false], ['ping', undefined]]);
+
+    page.tell('pagehide');
+    assert.deepEqual([link.opened[0].closedWith, link.connection.state.name, link.clock.timers.size], [1000, 'asleep', 0]);
+    page.tell('pageshow');
+    assert.equal(link.opened.length, 2);
+
+    page.tell('offline');
+    link.newest().end(1006);
+    assert.equal(link.connection.state.name, 'offline');
+    page.tell('online');
+    assert.equal(link.opened.length, 3);
+    assert.deepEqual([...page.listeners.keys()].sort(), ['offline', 'online', 'pagehide', 'pageshow', 'visibilitychange']);
+});
+
+test('a page that starts hidden or offline says so from the start', () => {
+    const link = linked();
+    const page = fakePage();
+    page.navigator.onLine = false;
+    page.document.visibilityState = 'hidden';
+    followPage(link.connection, page);
+    link.connection.watch('executive');
+    link.connection.start();
+    link.newest().accept();
+    assert.equal(link.newest().sentOf('subscribe')[0].hidden, true);
+    link.newest().end(1006);
+    assert.equal(link.connection.state.name, 'offline');
+});
+
+test('a burst after a silence is taken in order, and what is older than what is held is dropped', () => {
+    const link = live();
+    link.clock.freeze(11000);
+    const shown = [];
+    link.store.onChange = () => shown.push(link.store.board('executive').entry('exec.a').value.v);
+    for (const [from, to] of [[10, 12], [12, 13], [11, 12], [13, 20]]) {
+        link.newest().say(update(from, to, { 'exec.a': { rev: to, v: to } }));
+    }
+    assert.deepEqual([...new Set(shown)], [12, 13, 20]);
+    assert.deepEqual(link.store.positionOf('executive'), position(20));
+    assert.equal(link.connection.counts.resyncs, 0);
 });
 
 test('a network that comes back is tried at once', () => {

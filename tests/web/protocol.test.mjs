@@ -1,50 +1,24 @@
 /* The web's reading of kpi.v1 against the vectors that the C codecs run as well. */
 import assert from 'node:assert/strict';
-import { readFile, readdir } from 'node:fs/promises';
 import { test } from 'node:test';
 import {
     apply, closeAction, compareHeartbeat, compareKeys, decode, formatPosition, parsePosition, splitField,
 } from '../../web/client/protocol.js';
+import { freshnessOf } from '../../web/client/freshness.js';
+import { vectorCases } from './support/client_vectors.mjs';
 import { position } from './support/fakes.mjs';
+import { readVectors } from './support/read_vectors.mjs';
 
-const vectors = new URL('../../protocol/vectors/', import.meta.url);
-const readVectors = async (name) => JSON.parse(await readFile(new URL(name, vectors), 'utf8'));
-
-for (const file of (await readdir(new URL('gateway/', vectors))).filter((name) => name.endsWith('.json'))) {
-    const { name, text, hex, expect } = await readVectors(`gateway/${file}`);
-    test(`gateway message: ${name}`, () => {
-        const got = decode(text ?? Buffer.from(hex, 'hex').toString('utf8'));
-        assert.equal(got.result, expect.result);
-        if (expect.result !== 'ok') {
-            assert.equal(got.problem, expect.problem);
-            return;
-        }
-        const { result, ...members } = expect;
-        for (const [member, value] of Object.entries(members)) {
-            assert.deepEqual(got.message[member], value, member);
-        }
-    });
+const cases = vectorCases({ apply, decode, formatPosition, freshnessOf, parsePosition }, await readVectors());
+for (const { name, failure } of cases) {
+    test(name, () => assert.equal(failure, null));
 }
 
-for (const { name, rules, start, frames, expect } of (await readVectors('overlays.json')).cases) {
-    test(`overlay: ${name}`, () => {
-        const board = { position: start.position, fields: new Map(Object.entries(start.fields)) };
-        assert.deepEqual(frames.map((frame) => apply(board, frame, rules).action), expect.actions);
-        assert.deepEqual(board.position, expect.position);
-        assert.deepEqual(Object.fromEntries(board.fields), expect.fields);
-    });
-}
-
-test('positions are read and written as the gateway does', async () => {
-    for (const { text, expect } of (await readVectors('positions.json')).cases) {
-        const got = parsePosition(text);
-        if (expect.result === 'ok') {
-            const { epoch, offset, nonce } = expect;
-            assert.deepEqual(got, { epoch, offset, nonce }, text);
-            assert.equal(formatPosition(got), text);
-        } else {
-            assert.equal(got, null, text);
-        }
+test('the check of the vectors finds what is wrong', async () => {
+    const wrong = { apply: () => ({ action: 'applied' }), decode: () => ({ result: 'ok', message: {} }), formatPosition, freshnessOf: () => 'fresh', parsePosition: () => null };
+    const failed = vectorCases(wrong, await readVectors()).filter(({ failure }) => failure !== null);
+    for (const kind of ['gateway message', 'overlay', 'position', 'freshness']) {
+        assert.ok(failed.some(({ name }) => name.startsWith(`${kind}: `)), kind);
     }
 });
 
@@ -76,7 +50,7 @@ test('a heartbeat tells same, held and different apart', () => {
 
 test('close codes say what to do by their range', () => {
     const expected = {
-        stop: [1003, 1007, 1009, 4000, 4003, 4004], token: [4100, 4101, 4102], move: [4400],
+        stop: [1003, 1007, 1008, 1009, 4000, 4003, 4004], token: [4100, 4101, 4102], move: [4400],
         retry: [1000, 1001, 1002, 1005, 1006, 1011, 1012, 1013, 4300, 4301, 4302, 4303, 4304],
     };
     for (const [action, codes] of Object.entries(expected)) {

@@ -18,6 +18,7 @@ import { closeAction, closeText, decode, formatPosition } from './protocol.js';
 
 const BACKOFF_FIRST_MS = 500;
 const BACKOFF_MAX_MS = 30000;
+const RETRY_AFTER_MAX_MS = 300000;
 const HANDSHAKE_MS = 10000;
 /** A board's answer may be large and the network slow. */
 const ANSWER_MS = 30000;
@@ -83,6 +84,7 @@ const isMoveTarget = (url, home) =>
  * @property {string} [token] sent in hello, never in the address
  * @property {() => Promise<string | undefined>} [renewToken] a token, for one that ends or was refused; none: the user is told
  * @property {(board: string) => Position | null} positionOf position held
+ * @property {() => Promise<number>} [retryAfter] asked when a connection was not let in: for how many ms the gateway wants to be left alone, 0 for no wish
  * @property {(message: GatewayMessage) => any} onMessage what it did to the board; told everything but `moved`, `expiring` and `error`
  * @property {() => number[]} [takeDelays] delays to report, at most 8 in ms; asked every 10 s while somebody looks; none: no reports
  * @property {(state: LinkState) => void} [onState] after each change
@@ -139,6 +141,18 @@ export class Connection {
     unwatch(board) {
         if (this.boards.delete(board)) {
             this.#send({ type: 'unsubscribe', board });
+            this.#settle();
+        }
+    }
+
+    /**
+     * What is held of this board is of no use: ask for all of it. For definitions under which rows are kept differently.
+     * @param {string} board
+     */
+    resync(board) {
+        if (this.boards.has(board)) {
+            this.counts.resyncs++;
+            this.#subscribe(board, false);
             this.#settle();
         }
     }
@@ -229,6 +243,7 @@ export class Connection {
     #connect(url) {
         this.#stopTimers();
         this.#drop();
+        this.hasOpened = false;
         const socket = this.#open(url);
         if (!socket) {
             this.#failed();
@@ -299,6 +314,21 @@ export class Connection {
         this.#drop();
         this.attempt++;
         this.#retryIn(backoffMs(this.attempt, this.random), this.home);
+        if (!this.hasOpened && this.isOnline) {
+            this.#askRetryAfter();
+        }
+    }
+
+    /** A browser does not tell how a handshake was answered; an ordinary request to the same gateway does. */
+    async #askRetryAfter() {
+        const timer = this.retryTimer;
+        const wanted = await this.options.retryAfter?.().catch(() => 0); // nobody answers: the back-off stands
+        const delay = Math.min(wanted || 0, RETRY_AFTER_MAX_MS);
+        if (delay > 0 && timer === this.retryTimer && timer !== null) {
+            // Not all at the same moment, and never sooner than without being asked to wait.
+            const spread = backoffMs(this.attempt, this.random);
+            this.#retryIn(Math.max(delay + spread, this.state.retryAt - this.clock.now()), this.home);
+        }
     }
 
     #retryIn(delay, url) {
@@ -342,6 +372,7 @@ export class Connection {
     }
 
     #hello() {
+        this.hasOpened = true;
         this.#send({ type: 'hello', token: this.token, client: this.options.client, clock: this.clock.now() });
         for (const board of this.boards.keys()) {
             this.#subscribe(board, true);

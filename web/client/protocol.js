@@ -299,7 +299,7 @@ export function compareHeartbeat(position, heartbeat) {
  * @returns {'stop' | 'token' | 'move' | 'retry'}
  */
 export function closeAction(code) {
-    if (code === 1003 || code === 1007 || code === 1009 || (code >= 4000 && code < 4100)) {
+    if (code === 1003 || (code >= 1007 && code <= 1009) || (code >= 4000 && code < 4100)) {
         return 'stop';
     }
     if (code >= 4100 && code < 4200) {
@@ -311,6 +311,7 @@ export function closeAction(code) {
 const closeWords = {
     1003: 'This page sent something the gateway does not read.',
     1007: 'This page sent text that is not valid.',
+    1008: 'Something between this page and the gateway does not allow the connection.',
     1009: 'This page sent a message that is too big.',
     4000: 'This page sent a message the gateway could not read.',
     4003: 'This page sent a message that is nested too deeply.',

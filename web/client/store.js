@@ -219,7 +219,6 @@ export class Store {
      */
     setDefinition(definition) {
         const board = this.board(definition.id);
-        /** @type {import('./protocol.js').Rules} */
         const rules = rulesOf(definition);
         const isOther = board.definition !== null && Object.keys(board.rules).some((kpi) =>
             rules[kpi] && (rules[kpi].type !== board.rules[kpi].type || rules[kpi].cap !== board.rules[kpi].cap));
