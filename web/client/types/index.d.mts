@@ -1,0 +1,16 @@
+export { Store } from "./store.js";
+export { Delays } from "./delays.js";
+export type Change = import("./watch.mjs").Change;
+export type JudgedValue = import("./watch.mjs").JudgedValue;
+export type WatchOptions = import("./watch.mjs").WatchOptions;
+export type ConnectionOptions = import("./connection.js").ConnectionOptions;
+export type LinkState = import("./connection.js").LinkState;
+export type GatewayMessage = import("./protocol.js").GatewayMessage;
+export type Position = import("./protocol.js").Position;
+export type Value = import("./protocol.js").Value;
+export type Definition = import("./store.js").Definition;
+export { watch, Watch } from "./watch.mjs";
+export { backoffMs, Connection, followPage } from "./connection.js";
+export { freshnessOf, freshnessWord, troubleText } from "./freshness.js";
+export { formatAge, formatDuration, formatValue } from "./format.js";
+export { apply, closeAction, closeText, compareHeartbeat, compareKeys, decide, decode, formatPosition, parsePosition, splitField, trim } from "./protocol.js";
