@@ -375,6 +375,9 @@ static bool build_listener(struct gateway *gateway)
         .extra_headers = extra_headers,
         .allowed_origins = (const char *const *)config->listen.allowed_origins,
         .allowed_hosts = (const char *const *)config->listen.allowed_hosts,
+        .trusted_proxies = (const char *const *)config->listen.trusted_proxies,
+        .forwarded_form = config->listen.forwarded_header,
+        .takes_proxy_protocol = config->listen.proxy_protocol,
     };
     gateway->listener = listener_create(gateway->loop, gateway->metrics, &options);
     return gateway->listener != NULL;

@@ -76,6 +76,29 @@ static void check_hosts(const struct loading *loading)
     }
 }
 
+static void check_proxies(const struct loading *loading)
+{
+    const struct config_listen *listen = &loading->config->listen;
+    const struct origin *origin = loading_origin(loading, "listen.trusted_proxies");
+    size_t count = 0;
+    struct ip_network network;
+    for (; listen->trusted_proxies && listen->trusted_proxies[count]; count++) {
+        if (!ip_network_parse(listen->trusted_proxies[count], &network)) {
+            loading_say(loading, origin, "listen.trusted_proxies",
+                        "\"%.64s\" is not a network, such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32",
+                        listen->trusted_proxies[count]);
+        }
+    }
+    if (count > TRUSTED_NETWORKS_MAX) {
+        loading_say(loading, origin, "listen.trusted_proxies", "has more than %d networks",
+                    TRUSTED_NETWORKS_MAX);
+    }
+    if (listen->proxy_protocol && count == 0) {
+        loading_say(loading, loading_origin(loading, "listen.proxy_protocol"), "listen.proxy_protocol",
+                    "needs listen.trusted_proxies: who else would be believed?");
+    }
+}
+
 static void check_moved_url(const struct loading *loading)
 {
     const char *url = loading->config->drain.moved_url;
@@ -443,6 +466,7 @@ void loading_check(const struct loading *loading)
     check_host(loading);
     check_origins(loading);
     check_hosts(loading);
+    check_proxies(loading);
     check_moved_url(loading);
     check_times(loading);
     check_tls(loading);

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "catalog/catalog.h"
+#include "io/forwarded.h"
 #include "io/tls.h"
 #include "protocol/bytes.h"
 #include "sources/http_ingest.h"
@@ -33,6 +34,9 @@ struct config_listen {
     uint32_t backlog;
     char **allowed_origins; /* NULL-terminated; never NULL itself */
     char **allowed_hosts;   /* likewise */
+    char **trusted_proxies; /* likewise */
+    enum forwarded_form forwarded_header;
+    bool proxy_protocol;
     uint32_t ping_after_s;
     uint32_t hang_up_after_s;
     uint32_t request_timeout_s;

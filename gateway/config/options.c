@@ -12,6 +12,8 @@
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"json", "text", NULL};
 static const char *const version_words[] = {"1.2", "1.3", NULL};
+static const char *const forwarded_words[] =
+    {[FORWARDED_X] = "x-forwarded-for", [FORWARDED_RFC7239] = "forwarded", NULL};
 static const char *const journal_words[] = {"memory", "redis", NULL};
 
 /* ---- the table ---- */
@@ -37,6 +39,13 @@ const struct option config_options[OPTION_COUNT] = {
     {"listen.allowed_hosts", OPTION_LIST, AT(listen.allowed_hosts), NULL, 0, 0, NULL, false,
      "Names we are reached by, such as dashboards.example or dashboards.example:8443; localhost and addresses always are. "
      "Empty: any name, but none on a loopback address; \"*\" for any."},
+    {"listen.trusted_proxies", OPTION_LIST, AT(listen.trusted_proxies), NULL, 0, 0, NULL, false,
+     "Networks and addresses of proxies, such as 10.0.0.0/8, that are believed when they name the client they serve."},
+    {"listen.forwarded_header", OPTION_WORD, AT(listen.forwarded_header), "x-forwarded-for", 0, 0,
+     forwarded_words, false,
+     "Header in which they do: x-forwarded-for, or forwarded (RFC 7239). Only the one that your proxy writes itself."},
+    {"listen.proxy_protocol", OPTION_BOOL, AT(listen.proxy_protocol), "false", 0, 0, NULL, false,
+     "Connections come from listen.trusted_proxies only, and begin with a header of the PROXY protocol, version 1 or 2."},
     {"listen.ping_after_s", OPTION_INTEGER, AT(listen.ping_after_s), "25", 1, 3600, NULL, false,
      "A viewer that was silent for this long is pinged."},
     {"listen.hang_up_after_s", OPTION_INTEGER, AT(listen.hang_up_after_s), "75", 2, 7200, NULL, false,

@@ -5,37 +5,22 @@
 #include "io/address_table.h"
 
 #include <assert.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NETWORK_BYTES = 8 /* of an IPv6 address: the /64 */, KEY_MAX_BYTES = 1 + NETWORK_BYTES };
+enum { V4_BYTES = 4, NETWORK_BYTES = 8 /* of an IPv6 address: the /64 */, KEY_MAX_BYTES = 1 + NETWORK_BYTES };
 
 struct address {
     uint32_t connections;
     uint8_t key_length;
-    char key[KEY_MAX_BYTES]; /* '4' or '6' and the network's bytes */
+    char key[KEY_MAX_BYTES]; /* the version and the network's bytes */
 };
 
-static uint8_t make_key(const struct sockaddr_storage *peer, char out_key[KEY_MAX_BYTES])
+static uint8_t make_key(const struct ip_address *from, char out_key[KEY_MAX_BYTES])
 {
-    const void *bytes = NULL;
-    size_t length = 0;
-    out_key[0] = '?'; /* no other family is listened on; it would count as one address */
-    if (peer->ss_family == AF_INET) {
-        out_key[0] = '4';
-        bytes = &((const struct sockaddr_in *)(const void *)peer)->sin_addr;
-        length = sizeof(struct in_addr);
-    } else if (peer->ss_family == AF_INET6) {
-        const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
-        bool is_mapped = IN6_IS_ADDR_V4MAPPED(in6);
-        out_key[0] = is_mapped ? '4' : '6';
-        bytes = is_mapped ? in6->s6_addr + 12 : in6->s6_addr;
-        length = is_mapped ? sizeof(struct in_addr) : NETWORK_BYTES;
-    }
-    if (length > 0) {
-        memcpy(out_key + 1, bytes, length);
-    }
+    size_t length = from->version == 4 ? V4_BYTES : from->version == 6 ? NETWORK_BYTES : 0;
+    out_key[0] = (char)('0' + from->version);
+    memcpy(out_key + 1, from->bytes, length);
     return (uint8_t)(1 + length);
 }
 
@@ -69,7 +54,7 @@ static enum result add(struct address_table *table, const char *key, uint8_t key
     return RESULT_OK;
 }
 
-enum result address_table_enter(struct address_table *table, const struct sockaddr_storage *peer,
+enum result address_table_enter(struct address_table *table, const struct ip_address *from,
                                 struct address **out_address)
 {
     if (table->max_per_address == 0) {
@@ -77,7 +62,7 @@ enum result address_table_enter(struct address_table *table, const struct sockad
         return RESULT_OK;
     }
     char key[KEY_MAX_BYTES];
-    uint8_t key_length = make_key(peer, key);
+    uint8_t key_length = make_key(from, key);
     struct address *address = map_get(&table->addresses, key, key_length);
     if (address == NULL) {
         enum result result = add(table, key, key_length, &address);

@@ -299,6 +299,55 @@ static bool try_upgrade(struct http_exchange *exchange)
     return true;
 }
 
+/* Clients. */
+
+bool exchange_count_client(struct http_exchange *exchange)
+{
+    enum result result = listener_address_came(exchange->listener, &exchange->client, &exchange->address);
+    if (result == RESULT_OK) {
+        return true;
+    }
+    if (exchange->tls != NULL && exchange->state == SHAKING_HANDS) {
+        listener_refused(exchange->listener,
+                         result == RESULT_TOO_MANY ? REFUSED_MAX_PER_ADDRESS : REFUSED_MAX_CONNECTIONS);
+        exchange_die(exchange); /* words would cost a handshake */
+        return false;
+    }
+    /* A proxy's connection stays: others come over it. */
+    bool must_close = !exchange->peer_is_proxy || exchange->body_expected > 0;
+    http_set_header(exchange, "Retry-After", "5");
+    if (result == RESULT_TOO_MANY) {
+        exchange_refuse(exchange, REFUSED_MAX_PER_ADDRESS, 429, "too_many_connections",
+                        "too many connections from this address", must_close);
+    } else {
+        exchange_refuse(exchange, REFUSED_MAX_CONNECTIONS, 503, "unavailable", "too many connections",
+                        must_close);
+    }
+    return false;
+}
+
+/** Whose request is it? False when that client has too many connections. */
+static bool find_client(struct http_exchange *exchange)
+{
+    const struct listener *listener = exchange->listener;
+    const struct request *request = exchange->request;
+    const char *name =
+        listener->options.forwarded_form == FORWARDED_RFC7239 ? "forwarded" : "x-forwarded-for";
+    struct forwarded forwarded = {0};
+    if (!exchange->peer_is_proxy) {
+        return true;
+    }
+    for (unsigned i = 0; i < request->header_count; i++) {
+        if (strcasecmp(request->headers[i].name, name) == 0) {
+            forwarded_add(&forwarded, listener->options.forwarded_form, request->headers[i].value,
+                          &listener->trusted);
+        }
+    }
+    exchange->client = forwarded.client.version != 0 ? forwarded.client : exchange->peer;
+    exchange->client_text[0] = '\0';
+    return exchange_count_client(exchange);
+}
+
 /* The checks in order. */
 
 /** The request's framing: false when it was refused. */
@@ -393,7 +442,7 @@ static bool ask_route(struct http_exchange *exchange)
 
 bool exchange_admit(struct http_exchange *exchange)
 {
-    if (!check_framing(exchange) || !check_host(exchange)) {
+    if (!check_framing(exchange) || !find_client(exchange) || !check_host(exchange)) {
         return false;
     }
     tell_origin(exchange);

@@ -8,7 +8,6 @@
 #ifndef SOPHIA_IO_CONNECTION_H
 #define SOPHIA_IO_CONNECTION_H
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,19 +19,23 @@
 #include "base/wheel.h"
 #include "io/address_table.h"
 #include "io/doors.h"
+#include "io/forwarded.h"
 #include "io/http.h"
+#include "io/ip_address.h"
 #include "io/listener.h"
 #include "io/loop.h"
 #include "io/tls.h"
 #include "io/ws.h"
 
-enum { LISTENER_ROUTES_MAX = 64, WS_ROUTES_MAX = 8, PEER_TEXT_BYTES = INET6_ADDRSTRLEN };
+enum { LISTENER_ROUTES_MAX = 64, WS_ROUTES_MAX = 8 };
 
 enum connection_kind { KIND_HTTP, KIND_WS, KIND_SSE, KIND_COUNT };
 
 enum refusal {
     REFUSED_MAX_CONNECTIONS,
     REFUSED_MAX_PER_ADDRESS,
+    REFUSED_UNTRUSTED_PROXY, /* only proxies we trust may connect, and this is none */
+    REFUSED_PROXY_HEADER,    /* a proxy we trust said nothing of whom it serves */
     REFUSED_HOST,
     REFUSED_ORIGIN,
     REFUSED_HANDSHAKE,
@@ -76,6 +79,7 @@ struct listener {
     struct loop_watch *watch;        /* of fd */
     struct sockaddr_storage address; /* bound */
     struct doors doors;              /* once bound */
+    struct trusted_networks trusted; /* of proxies */
     uint32_t max_connections;        /* of the options, or fewer when there are no descriptors for so many */
     struct address_table addresses;  /* of open connections */
     struct loop_deferred accepting;  /* a slice of accepting, at the end of the turn */
@@ -127,15 +131,26 @@ void listener_count(struct listener *listener, enum connection_kind kind, int ch
 void listener_refused(struct listener *listener, enum refusal refusal);
 void listener_hung_up(struct listener *listener, enum hang_up why);
 
-/** Peer address of a socket as text, "" when it is gone. IPv4 in IPv6 prints as IPv4. */
-void peer_address_text(int fd, char out_text[PEER_TEXT_BYTES]);
-bool address_is_loopback(const struct sockaddr_storage *address);
-
+/**
+ * One more connection of this client.
+ *
+ * Owns:   *out_address (NULL: not counted) goes back to listener_address_left().
+ * Result: RESULT_TOO_MANY at the limit of the address; RESULT_FULL, RESULT_NO_MEMORY: nothing is left for anybody.
+ */
+MUST_CHECK enum result listener_address_came(struct listener *listener, const struct ip_address *client,
+                                             struct address **out_address);
 /** A connection from this address has ended. NULL is allowed. */
 void listener_address_left(struct listener *listener, struct address *address);
 
-/** Owns: takes fd, and address (NULL: not counted), in every case. */
-void http_serve(struct listener *listener, int fd, struct address *address);
+/** A connection that was let in. */
+struct arrival {
+    int fd;
+    struct ip_address from;
+    bool is_proxy;           /* from is a proxy we trust */
+    struct address *address; /* where it is counted; NULL: not, or not yet */
+};
+/** Owns: takes fd and address in every case. */
+void http_serve(struct listener *listener, const struct arrival *arrival);
 void http_close_all(struct listener *listener);
 uint32_t http_busy_count(const struct listener *listener);
 
@@ -147,6 +162,7 @@ struct ws_handshake {
     int fd;
     struct tls_connection *tls; /* over fd; NULL: plain */
     struct address *address;    /* where it comes from; NULL: not counted */
+    struct ip_address client;   /* the same, for those who ask */
     const char *key;            /* Sec-WebSocket-Key */
     const char *extension;      /* to answer Sec-WebSocket-Extensions with, or NULL */
     char *rest;                 /* what the client sent behind its request; may be changed */

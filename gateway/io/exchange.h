@@ -23,12 +23,14 @@ enum {
 };
 
 /*
+ * READING_PROXY_HEADER -> SHAKING_HANDS | READING_HEAD | WRITING (too many connections) | DEAD
  * SHAKING_HANDS (TLS) -> READING_HEAD | HANDLING (plain HTTP instead, to be refused) | DEAD
  * READING_HEAD -> READING_BODY -> HANDLING -> WRITING -> READING_HEAD | LINGERING | DEAD
  *                                 HANDLING -> STREAMING -> WRITING | DEAD
  * HANDLING -> GONE (the peer left, nobody asked to be told; the answer will be dropped) -> DEAD
  */
 enum exchange_state {
+    READING_PROXY_HEADER,
     SHAKING_HANDS,
     READING_HEAD,
     READING_BODY,
@@ -45,8 +47,11 @@ struct http_exchange {
     struct list_node node; /* in listener->exchanges */
     int fd;
     struct tls_connection *tls; /* owned, over fd; NULL: plain */
-    int tls_wants;            /* set of enum loop_event that the TLS connection waits for to go on reading */
-    struct address *address;  /* where fd comes from; NULL: not counted */
+    int tls_wants;          /* set of enum loop_event that the TLS connection waits for to go on reading */
+    struct ip_address peer; /* the other end of the connection, as a PROXY header names it if there is one */
+    bool peer_is_proxy;     /* one we trust: its requests say whom they are for */
+    struct ip_address client; /* of the request: whose limits, logs and loopback rules it goes by */
+    struct address *address;  /* where that is counted; NULL: not */
     struct loop_watch *watch; /* NULL while the first input is taken */
     int watched;              /* set of enum loop_event */
     enum exchange_state state;
@@ -72,7 +77,7 @@ struct http_exchange {
     uint64_t complete_us; /* when the request was complete */
     struct bytes extra;   /* headers set by the handler */
     unsigned extra_count;
-    char peer[PEER_TEXT_BYTES]; /* filled on demand */
+    char client_text[IP_ADDRESS_TEXT_BYTES]; /* filled on demand */
 
     struct bytes out; /* copied bytes to send */
     size_t out_sent;
@@ -133,6 +138,8 @@ bool exchange_end_output(struct http_exchange *exchange);
 
 /* admission.c */
 
+/** Count the connection for exchange->client, which is not counted yet. False: there are too many, it was refused. */
+bool exchange_count_client(struct http_exchange *exchange);
 /**
  * The head is parsed: check framing, upgrade, route and expectation.
  *

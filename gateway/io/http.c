@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "io/exchange.h"
+#include "io/proxy_header.h"
 
 enum {
     READ_BYTES = 65536,
@@ -36,6 +37,7 @@ _Static_assert((int)READ_BYTES >= (int)TLS_RECORD_MAX_BYTES,
                "a read leaves part of a record behind, which the socket does not show");
 
 static void advance(struct http_exchange *exchange);
+static void on_readable(struct http_exchange *exchange);
 static void on_turn_end(void *context);
 
 /* Ends. */
@@ -71,6 +73,10 @@ static void release_request(struct http_exchange *exchange)
     exchange->on_gone = NULL;
     bytes_finish(&exchange->extra);
     exchange->extra_count = 0;
+    if (exchange->peer_is_proxy) { /* its next request may be somebody else's */
+        listener_address_left(exchange->listener, exchange->address);
+        exchange->address = NULL;
+    }
 }
 
 static void stop_watching(struct http_exchange *exchange)
@@ -110,6 +116,7 @@ void exchange_release_socket(struct http_exchange *exchange, struct ws_handshake
     out_handshake->fd = exchange->fd;
     out_handshake->tls = exchange->tls;
     out_handshake->address = exchange->address;
+    out_handshake->client = exchange->client;
     stop_watching(exchange);
     exchange->fd = -1;
     exchange->tls = NULL;
@@ -285,20 +292,17 @@ const char *http_body(const struct http_exchange *exchange, size_t *out_length)
 
 const char *http_peer_address(const struct http_exchange *exchange)
 {
-    /* A cache: getpeername is asked once, and only for those who want to know. */
-    char *peer = ((struct http_exchange *)(uintptr_t)exchange)->peer;
-    if (peer[0] == '\0' && exchange->fd >= 0) {
-        peer_address_text(exchange->fd, peer);
+    /* A cache: printed once, and only for those who want to know. */
+    char *text = ((struct http_exchange *)(uintptr_t)exchange)->client_text;
+    if (text[0] == '\0') {
+        ip_address_print(&exchange->client, text);
     }
-    return peer;
+    return text;
 }
 
 bool http_peer_is_loopback(const struct http_exchange *exchange)
 {
-    struct sockaddr_storage address = {0};
-    socklen_t length = sizeof address;
-    return exchange->fd >= 0 && getpeername(exchange->fd, (struct sockaddr *)&address, &length) == 0 &&
-           address_is_loopback(&address);
+    return ip_address_is_loopback(&exchange->client);
 }
 
 /* Reading. */
@@ -598,9 +602,65 @@ static void shake_hands(struct http_exchange *exchange)
     exchange_update_watch(exchange);
 }
 
+static void begin_speaking(struct http_exchange *exchange)
+{
+    exchange->state = exchange->tls != NULL ? SHAKING_HANDS : READING_HEAD;
+    exchange->tls_wants = exchange->tls != NULL ? LOOP_READABLE : 0;
+}
+
+/** Now it is known whose connection it is. False when that client has too many. */
+static bool take_proxy_header(struct http_exchange *exchange, const struct proxy_header *header)
+{
+    if (header->is_local) {
+        return true; /* the proxy's own: it looks whether we are there */
+    }
+    exchange->peer = header->client;
+    exchange->client = header->client;
+    exchange->peer_is_proxy = trusted_networks_contain(&exchange->listener->trusted, &exchange->peer);
+    return exchange->peer_is_proxy || exchange_count_client(exchange);
+}
+
+/**
+ * What a trusted proxy says before the client's first byte. Its bytes are looked at first and taken then, so that
+ * none of TLS or HTTP is; those of a header that is not whole are taken as well, or the socket would stay readable.
+ */
+static void read_proxy_header(struct http_exchange *exchange)
+{
+    char buffer[PROXY_HEADER_MAX_BYTES];
+    struct proxy_header header;
+    const size_t before = exchange->in.length;
+    ssize_t got = recv(exchange->fd, buffer, sizeof buffer, MSG_DONTWAIT | MSG_PEEK);
+    if (got <= 0) {
+        if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) {
+            exchange_die(exchange); /* connected and gone, as a check of the port does */
+        }
+        return;
+    }
+    bytes_append(&exchange->in, buffer, (size_t)got);
+    enum proxy_header_state state = bytes_failed(&exchange->in)
+                                        ? PROXY_HEADER_BAD
+                                        : proxy_header_parse(exchange->in.at, exchange->in.length, &header);
+    size_t taken = state == PROXY_HEADER_WHOLE ? header.length - before : (size_t)got;
+    if (state == PROXY_HEADER_BAD || recv(exchange->fd, buffer, taken, MSG_DONTWAIT) != (ssize_t)taken) {
+        listener_refused(exchange->listener, REFUSED_PROXY_HEADER);
+        exchange_die(exchange);
+        return;
+    }
+    if (state == PROXY_HEADER_PARTIAL) {
+        return;
+    }
+    bytes_finish(&exchange->in);
+    begin_speaking(exchange);
+    if (take_proxy_header(exchange, &header)) {
+        on_readable(exchange); /* the handshake or request may have come along */
+    }
+}
+
 static void on_readable(struct http_exchange *exchange)
 {
-    if (exchange->state == SHAKING_HANDS) {
+    if (exchange->state == READING_PROXY_HEADER) {
+        read_proxy_header(exchange);
+    } else if (exchange->state == SHAKING_HANDS) {
         shake_hands(exchange);
     } else {
         read_input(exchange);
@@ -662,6 +722,9 @@ static void on_deadline(void *owner)
         tls_gave_up(exchange->tls);
         listener_refused(exchange->listener, REFUSED_TIMEOUT);
         exchange_die(exchange); /* in which words could it be told? */
+    } else if (exchange->state == READING_PROXY_HEADER) {
+        listener_refused(exchange->listener, REFUSED_TIMEOUT);
+        exchange_die(exchange);
     } else if (is_late_request) {
         exchange_refuse(exchange, REFUSED_TIMEOUT, 408, "request_timeout", NULL, true);
     } else {
@@ -679,23 +742,30 @@ static void start_watching(struct http_exchange *exchange)
     }
 }
 
-void http_serve(struct listener *listener, int fd, struct address *address)
+void http_serve(struct listener *listener, const struct arrival *arrival)
 {
     struct http_exchange *exchange = calloc(1, sizeof *exchange);
-    struct tls_connection *tls =
-        exchange != NULL && listener->options.tls != NULL ? tls_accept(listener->options.tls, fd) : NULL;
+    struct tls_connection *tls = exchange != NULL && listener->options.tls != NULL
+                                     ? tls_accept(listener->options.tls, arrival->fd)
+                                     : NULL;
     if (exchange == NULL || (listener->options.tls != NULL && tls == NULL)) {
         free(exchange);
-        (void)close(fd);
-        listener_address_left(listener, address);
+        (void)close(arrival->fd);
+        listener_address_left(listener, arrival->address);
         return;
     }
     exchange->listener = listener;
-    exchange->fd = fd;
-    exchange->address = address;
+    exchange->fd = arrival->fd;
+    exchange->peer = arrival->from;
+    exchange->client = arrival->from;
+    exchange->peer_is_proxy = arrival->is_proxy;
+    exchange->address = arrival->address;
     exchange->tls = tls;
-    exchange->state = tls != NULL ? SHAKING_HANDS : READING_HEAD;
-    exchange->tls_wants = tls != NULL ? LOOP_READABLE : 0;
+    if (listener->options.takes_proxy_protocol) {
+        exchange->state = READING_PROXY_HEADER;
+    } else {
+        begin_speaking(exchange);
+    }
     bytes_init(&exchange->in, UNREAD_MAX_BYTES);
     bytes_init(&exchange->extra, REQUEST_HEAD_MAX_BYTES);
     bytes_init(&exchange->out, 1);
@@ -720,7 +790,8 @@ void http_serve(struct listener *listener, int fd, struct address *address)
 static bool is_busy(const struct http_exchange *exchange)
 {
     switch (exchange->state) {
-    case SHAKING_HANDS: /* there is no request yet */
+    case READING_PROXY_HEADER: /* there is no request yet */
+    case SHAKING_HANDS:
         return false;
     case READING_HEAD:
         return exchange->in.length > 0;

@@ -46,6 +46,7 @@ const char *http_header(const struct http_exchange *exchange, const char *name);
 /** How many headers of this name there are: http_header() is the first. */
 unsigned http_header_count(const struct http_exchange *exchange, const char *name);
 const char *http_body(const struct http_exchange *exchange, size_t *out_length);
+/** The client's: behind a proxy we trust the one that it names. "" when the proxy does not know it, which is not loopback. */
 const char *http_peer_address(const struct http_exchange *exchange);
 bool http_peer_is_loopback(const struct http_exchange *exchange);
 

@@ -9,7 +9,6 @@
  */
 #include "io/listener.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -45,6 +44,8 @@ static const char *const kind_labels[KIND_COUNT] = {"kind=\"http\"", "kind=\"ws\
 static const char *const refusal_labels[REFUSED_COUNT] = {
     [REFUSED_MAX_CONNECTIONS] = "reason=\"max_connections\"",
     [REFUSED_MAX_PER_ADDRESS] = "reason=\"max_per_address\"",
+    [REFUSED_UNTRUSTED_PROXY] = "reason=\"untrusted_proxy\"",
+    [REFUSED_PROXY_HEADER] = "reason=\"proxy_header\"",
     [REFUSED_HOST] = "reason=\"host\"",
     [REFUSED_ORIGIN] = "reason=\"origin\"",
     [REFUSED_HANDSHAKE] = "reason=\"handshake\"",
@@ -190,56 +191,6 @@ void deadline_disarm(struct listener *listener, struct deadline *deadline)
     wheel_disarm(&listener->wheel, &deadline->entry);
 }
 
-/* Addresses. */
-
-static bool ipv4_is_loopback(const unsigned char bytes[4])
-{
-    return bytes[0] == 127;
-}
-
-bool address_is_loopback(const struct sockaddr_storage *address)
-{
-    if (address->ss_family == AF_INET) {
-        const struct sockaddr_in *in4 = (const struct sockaddr_in *)(const void *)address;
-        return ipv4_is_loopback((const unsigned char *)&in4->sin_addr);
-    }
-    if (address->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
-        return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) ||
-               (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) && ipv4_is_loopback(in6->sin6_addr.s6_addr + 12));
-    }
-    return false;
-}
-
-static void address_text(const struct sockaddr_storage *address, char out_text[PEER_TEXT_BYTES])
-{
-    const void *bytes = NULL;
-    int family = address->ss_family;
-    if (family == AF_INET) {
-        bytes = &((const struct sockaddr_in *)(const void *)address)->sin_addr;
-    } else if (family == AF_INET6) {
-        const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
-        bytes = in6;
-        if (IN6_IS_ADDR_V4MAPPED(in6)) {
-            bytes = in6->s6_addr + 12;
-            family = AF_INET;
-        }
-    }
-    if (bytes == NULL || inet_ntop(family, bytes, out_text, PEER_TEXT_BYTES) == NULL) {
-        out_text[0] = '\0';
-    }
-}
-
-void peer_address_text(int fd, char out_text[PEER_TEXT_BYTES])
-{
-    struct sockaddr_storage address = {0};
-    socklen_t length = sizeof address;
-    out_text[0] = '\0';
-    if (getpeername(fd, (struct sockaddr *)&address, &length) == 0) {
-        address_text(&address, out_text);
-    }
-}
-
 /* Accepting. */
 
 static void set_int_option(int fd, int level, int option, int value)
@@ -335,6 +286,16 @@ static bool accept_with_spare(struct listener *listener)
     return fd >= 0;
 }
 
+enum result listener_address_came(struct listener *listener, const struct ip_address *client,
+                                  struct address **out_address)
+{
+    enum result result = address_table_enter(&listener->addresses, client, out_address);
+    if (result == RESULT_OK && *out_address != NULL) {
+        metric_set(listener->address_count, (double)listener->addresses.addresses.count);
+    }
+    return result;
+}
+
 void listener_address_left(struct listener *listener, struct address *address)
 {
     if (address != NULL) {
@@ -343,30 +304,35 @@ void listener_address_left(struct listener *listener, struct address *address)
     }
 }
 
-/** Serve it, or turn it away. */
+/** Serve it, or turn it away. A proxy is nobody's address: whom it serves is counted when that is known. */
 static void admit(struct listener *listener, int fd, const struct sockaddr_storage *peer)
 {
-    struct address *address = NULL;
+    struct arrival arrival = {.fd = fd, .from = ip_address_of_socket(peer)};
+    arrival.is_proxy = trusted_networks_contain(&listener->trusted, &arrival.from);
+    if (listener->options.takes_proxy_protocol && !arrival.is_proxy) {
+        listener_refused(listener, REFUSED_UNTRUSTED_PROXY);
+        (void)close(fd);
+        return;
+    }
     if (listener_connection_count(listener) >= listener->max_connections) {
         turn_away(listener, fd, &too_many);
         return;
     }
-    enum result result = address_table_enter(&listener->addresses, peer, &address);
-    if (result != RESULT_OK) {
-        turn_away(listener, fd, result == RESULT_TOO_MANY ? &too_many_from_there : &too_many);
-        return;
-    }
-    if (address != NULL) {
-        metric_set(listener->address_count, (double)listener->addresses.addresses.count);
+    if (!arrival.is_proxy) {
+        enum result result = listener_address_came(listener, &arrival.from, &arrival.address);
+        if (result != RESULT_OK) {
+            turn_away(listener, fd, result == RESULT_TOO_MANY ? &too_many_from_there : &too_many);
+            return;
+        }
     }
     metric_add(listener->accepted, 1);
-    http_serve(listener, fd, address);
+    http_serve(listener, &arrival);
 }
 
 /** False when the queue is empty. */
 static bool accept_one(struct listener *listener)
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {0};
     socklen_t length = sizeof peer;
     int fd = accept4(listener->fd, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
@@ -450,6 +416,18 @@ static void on_tls_due(void *owner)
     deadline_arm(listener, &listener->tls_deadline, TLS_TICK_MS);
 }
 
+/* The configuration was checked: what cannot be read, or is too much, is our own mistake. */
+static void read_trusted(struct listener *listener)
+{
+    const char *const *texts = listener->options.trusted_proxies;
+    for (size_t i = 0; texts != NULL && texts[i] != NULL; i++) {
+        assert(i < TRUSTED_NETWORKS_MAX);
+        bool is_read = ip_network_parse(texts[i], &listener->trusted.networks[i]);
+        assert(is_read);
+        listener->trusted.count += is_read ? 1 : 0;
+    }
+}
+
 struct listener *listener_create(struct loop *loop, struct metrics *metrics,
                                  const struct listener_options *options)
 {
@@ -462,6 +440,7 @@ struct listener *listener_create(struct loop *loop, struct metrics *metrics,
     listener->loop = loop;
     listener->options = *options;
     listener->max_connections = options->max_connections;
+    read_trusted(listener);
     listener->fd = -1;
     listener->spare_fd = -1;
     listener->wheel_wakes_ms = UINT64_MAX;
@@ -621,7 +600,8 @@ uint16_t listener_port(const struct listener *listener)
 
 bool listener_is_loopback(const struct listener *listener)
 {
-    return address_is_loopback(&listener->address);
+    struct ip_address address = ip_address_of_socket(&listener->address);
+    return ip_address_is_loopback(&address);
 }
 
 void listener_stop_accepting(struct listener *listener)

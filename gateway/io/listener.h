@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/metrics.h"
+#include "io/forwarded.h"
 #include "io/http.h"
 #include "io/loop.h"
 #include "io/ws.h"
@@ -42,6 +43,10 @@ struct listener_options {
     const char *const *extra_headers; /* NULL-terminated "Name: value" pairs sent on every HTTP answer */
     const char *const *allowed_origins; /* as origins of doors.h */
     const char *const *allowed_hosts;   /* as hosts of doors.h */
+    const char *const
+        *trusted_proxies; /* NULL-terminated networks, as ip_network_parse() reads them; NULL: none */
+    enum forwarded_form forwarded_form; /* which header tells whom a trusted proxy serves */
+    bool takes_proxy_protocol; /* connections begin with a PROXY header, and come from trusted proxies only */
 };
 
 /** Owns: the caller keeps the strings alive. Errors: NULL, after logging why. */

@@ -349,11 +349,8 @@ bool ws_deflates(const struct ws *ws)
 
 const char *ws_peer_address(const struct ws *ws)
 {
-    static char text[PEER_TEXT_BYTES]; /* not kept: few ask, and there are many connections */
-    text[0] = '\0';
-    if (ws->fd >= 0) {
-        peer_address_text(ws->fd, text);
-    }
+    static char text[IP_ADDRESS_TEXT_BYTES]; /* not kept: few ask, and there are many connections */
+    ip_address_print(&ws->client, text);
     return text;
 }
 
@@ -364,6 +361,7 @@ void ws_init(struct ws *ws, struct listener *listener, const struct ws_handshake
     ws->listener = listener;
     ws->route = handshake->route;
     ws->address = handshake->address;
+    ws->client = handshake->client;
     ws->fd = handshake->fd;
     list_init(&ws->close_node);
     deadline_init(&ws->deadline, on_deadline, ws);

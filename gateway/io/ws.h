@@ -45,7 +45,7 @@ struct ws_route {
 /** permessage-deflate was negotiated: text frames whose payload is deflated from an empty window may be written. */
 bool ws_deflates(const struct ws *ws);
 
-/** Where it comes from; "" when the connection is gone. Lives until the next call. */
+/** Where it comes from, as http_peer_address() says it; "" when a proxy does not know. Lives until the next call. */
 const char *ws_peer_address(const struct ws *ws);
 
 /** Nothing is pending on this connection and it is not closing. It may write what is held. */

@@ -54,6 +54,7 @@ struct ws {
     uint64_t acked_bytes;        /* at the last look (socket_progress.h) */
     struct bytes *message;       /* fragments so far; NULL between messages */
     struct address *address;     /* where it comes from; NULL: not counted */
+    struct ip_address client;    /* the same */
     uint32_t fragments;
 };
 

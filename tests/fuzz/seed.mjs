@@ -128,7 +128,26 @@ const tokens = [
   ...claims,
 ];
 
+/** A good header of either version, and one of each that ends early. */
+const proxySignature = '\r\n\r\n\0\r\nQUIT\n';
+const proxyHeaders = [
+  'PROXY TCP4 192.0.2.1 198.51.100.9 56324 443\r\nGET / HTTP/1.1\r\n',
+  'PROXY TCP6 2001:db8::1 2001:db8::2 0 65535\r\n',
+  'PROXY UNKNOWN and more\r\n',
+  'PROXY TCP4 192.0.2.1',
+  `${proxySignature}\x21\x11\x00\x10\xc0\x00\x02\x01\xc6\x33\x64\x09\xdc\x04\x01\xbb\x04\x00\x01\x00`,
+  `${proxySignature}\x21\x21\x00\x24${'\x20\x01\x0d\xb8'.repeat(8)}\x00\x01\x00\x02`,
+  `${proxySignature}\x20\x00\x00\x00`,
+  `${proxySignature}\x21\x11\x00\x0c\xc0`,
+].map((text) => Buffer.from(text, 'latin1'));
+
 const seeds = {
+  proxy_header: proxyHeaders,
+  forwarded: [
+    '203.0.113.66, 192.0.2.1:4711, [2001:db8::1]:80, unknown,10.0.0.1',
+    'for=192.0.2.60;proto=http;by=203.0.113.43, for="[2001:db8:cafe::17]:4711"',
+    'for="a\\"b, c";host="x;y', 'for=_hidden;;,', '2001:db8::/32',
+  ],
   jwk: [
     ...['signing_keys.json', 'verifying_keys.json'].map((file) => readFileSync(join(tokenTests, file))),
     ...signedTexts.map(({ keys }) => JSON.stringify(keys[0])),

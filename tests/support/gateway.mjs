@@ -197,6 +197,9 @@ async function isReady(gateway, path) {
     if (gateway.port !== 0 && gateway.config.tls) {
         markSecure(gateway.port);
     }
+    if (gateway.config.listen.proxy_protocol) { // who asks must say whom for
+        return gateway.port !== 0;
+    }
     return gateway.port !== 0 && (await gateway.get(path)).status === 200;
 }
 

@@ -5,33 +5,22 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
 
 #include "../support/allocations.h"
 #include "io/address_table.h"
 
-static struct sockaddr_storage peer(const char *text)
+static struct ip_address from(const char *text)
 {
-    struct sockaddr_storage storage = {0};
-    struct sockaddr_in *in4 = (struct sockaddr_in *)(void *)&storage;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&storage;
-    if (strchr(text, ':') == NULL) {
-        in4->sin_family = AF_INET;
-        in4->sin_port = htons(1234);
-        assert_int_equal(inet_pton(AF_INET, text, &in4->sin_addr), 1);
-    } else {
-        in6->sin6_family = AF_INET6;
-        assert_int_equal(inet_pton(AF_INET6, text, &in6->sin6_addr), 1);
-    }
-    return storage;
+    struct ip_address address;
+    assert_true(ip_address_parse(text, strlen(text), &address));
+    return address;
 }
 
 static enum result enter(struct address_table *table, const char *text, struct address **out_address)
 {
-    struct sockaddr_storage storage = peer(text);
-    return address_table_enter(table, &storage, out_address);
+    struct ip_address address = from(text);
+    return address_table_enter(table, &address, out_address);
 }
 
 static struct address *let_in(struct address_table *table, const char *text)
@@ -115,10 +104,10 @@ static void test_coming_and_going_leaves_nothing_behind(void **state)
     struct address_table table;
     address_table_init(&table, 50, 1);
     for (uint32_t i = 0; i < 20000; i++) {
-        struct sockaddr_storage storage = peer("10.0.0.0");
-        ((struct sockaddr_in *)(void *)&storage)->sin_addr.s_addr = htonl(0x0a000000 + i);
+        const unsigned char bytes[4] = {10, 0, (unsigned char)(i >> 8), (unsigned char)i};
+        struct ip_address client = ip_address_of_bytes(4, bytes);
         struct address *address = NULL;
-        assert_int_equal(address_table_enter(&table, &storage, &address), RESULT_OK);
+        assert_int_equal(address_table_enter(&table, &client, &address), RESULT_OK);
         address_table_leave(&table, address);
     }
     assert_int_equal(table.addresses.count, 0);
