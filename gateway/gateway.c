@@ -182,11 +182,33 @@ static void note(const struct gateway *gateway, enum audit_action action, const 
     audit_note(gateway->audit, &(struct audit_event){.action = action, .refusal = refusal, .by = "signal"});
 }
 
+static struct access_keys keys_of(const struct config *config)
+{
+    return (struct access_keys){
+        .viewer = config->viewer.key,
+        .ingest = config->ingest.key,
+        .admin = config->admin.key,
+        .ingest_keys = {.at = config->ingest.keys, .count = config->ingest.key_count},
+        .admin_keys = {.at = config->admin.keys, .count = config->admin.key_count},
+    };
+}
+
+/** Those of the configuration in force, which may have changed. */
+static void reload_keys(struct gateway *gateway)
+{
+    const struct access_keys keys = keys_of(gateway->config);
+    if (!access_set_keys(gateway->access, &keys)) {
+        log_error("keys refused, the ones before stay"); /* they were checked: memory */
+        metric_add(gateway->reload_failures, 1);
+    }
+}
+
 static void on_reload_signal(void *context)
 {
     struct gateway *gateway = context;
     bool is_done = reload_options(gateway->config);
     is_done = (!gateway->audit || audit_reopen(gateway->audit)) && is_done;
+    reload_keys(gateway);
     is_done = (!gateway->tls || tls_reload(gateway->tls)) && is_done;
     is_done = source_set_reload(gateway->sources) && is_done;
     is_done = (!gateway->tokens || token_door_reload(gateway->tokens)) && is_done;
@@ -343,9 +365,8 @@ static bool build_access(struct gateway *gateway)
         }
     }
     const struct access_options options = {
-        .viewer_key = config->viewer.key,
-        .ingest_key = config->ingest.key,
-        .admin_key = config->admin.key,
+        .keys = keys_of(config),
+        .metrics = gateway->metrics,
         .tokens = gateway->tokens,
         .audit = gateway->audit,
         .cookie = config->auth.cookie,

@@ -8,40 +8,126 @@
 #include <assert.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "protocol/limits.h"
 
+static_assert((int)ACCESS_KEY_DIGEST_BYTES == (int)SHA256_DIGEST_LENGTH, "digests are of SHA-256");
+
 struct key {
-    bool is_set;
-    unsigned char digest[SHA256_DIGEST_LENGTH];
+    unsigned char digest[ACCESS_KEY_DIGEST_BYTES];
+    struct metric *uses;
+};
+
+/** The keys of a door: any of them opens it. */
+struct ring {
+    unsigned count;
+    struct key keys[ACCESS_NAMED_KEYS_MAX + 1];
+};
+
+struct rings {
+    struct ring viewer, ingest, admin;
 };
 
 struct access {
-    struct key viewer;
-    struct key ingest;
-    struct key admin;
+    struct rings rings;
+    struct metrics *metrics;   /* NULL: nobody counts */
     struct token_door *tokens; /* NULL: none */
     struct audit *audit;       /* NULL: none */
     const char *cookie;        /* NULL: none */
 };
 
 /** False when the library could not hash (memory). */
-static bool digest_of(const char *text, size_t length, unsigned char out_digest[SHA256_DIGEST_LENGTH])
+static bool digest_of(const char *text, size_t length, unsigned char out_digest[ACCESS_KEY_DIGEST_BYTES])
 {
     return SHA256((const unsigned char *)text, length, out_digest) != NULL;
 }
 
-static bool key_init(struct key *key, const char *text)
+static int hex_digit(char digit)
 {
-    if (!text) {
-        return true;
+    if (digit >= '0' && digit <= '9') {
+        return digit - '0';
     }
-    assert(text[0] != '\0');
-    key->is_set = true;
-    return digest_of(text, strlen(text), key->digest);
+    char lower = (char)(digit | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/** Exactly 64 hexadecimal digits. */
+static bool read_digest(const char *hex, unsigned char out_digest[ACCESS_KEY_DIGEST_BYTES])
+{
+    unsigned char digest[ACCESS_KEY_DIGEST_BYTES];
+    for (size_t i = 0; i < sizeof digest; i++) {
+        int high = hex_digit(hex[2 * i]);
+        int low = high >= 0 ? hex_digit(hex[2 * i + 1]) : -1;
+        if (low < 0) {
+            return false;
+        }
+        digest[i] = (unsigned char)(high << 4 | low);
+    }
+    if (hex[2 * sizeof digest] != '\0') {
+        return false;
+    }
+    memcpy(out_digest, digest, sizeof digest);
+    return true;
+}
+
+bool access_key_digest(const char *key, unsigned char out_digest[ACCESS_KEY_DIGEST_BYTES])
+{
+    static const char scheme[] = "sha256:";
+    if (strncmp(key, scheme, sizeof scheme - 1) == 0) {
+        return read_digest(key + sizeof scheme - 1, out_digest);
+    }
+    return digest_of(key, strlen(key), out_digest);
+}
+
+/* Names are slugs, so they need no escaping and end somewhere. */
+static struct metric *uses_of(const struct access *access, const char *door, const char *name)
+{
+    char labels[128];
+    int length = snprintf(labels, sizeof labels, "door=\"%s\",key=\"%s\"", door, name);
+    if (!access->metrics || length < 0 || (size_t)length >= sizeof labels) {
+        return NULL;
+    }
+    return metrics_counter(access->metrics, "gw_key_uses_total", labels,
+                           "Times a key opened its door; the one without a name is called default.");
+}
+
+static bool ring_fill(const struct access *access, const char *door, const char *plain,
+                      const struct access_named_keys *named, struct ring *out_ring)
+{
+    struct ring ring = {0};
+    assert(named->count <= ACCESS_NAMED_KEYS_MAX);
+    if (plain) {
+        assert(plain[0] != '\0');
+        ring.keys[0].uses = uses_of(access, door, "default");
+        if (!access_key_digest(plain, ring.keys[ring.count++].digest)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < named->count; i++) {
+        ring.keys[ring.count].uses = uses_of(access, door, named->at[i].name);
+        if (!read_digest(named->at[i].sha256, ring.keys[ring.count++].digest)) {
+            return false;
+        }
+    }
+    *out_ring = ring;
+    return true;
+}
+
+bool access_set_keys(struct access *access, const struct access_keys *keys)
+{
+    static const struct access_named_keys none = {0};
+    struct rings rings;
+    if (!ring_fill(access, "viewer", keys->viewer, &none, &rings.viewer) ||
+        !ring_fill(access, "ingest", keys->ingest, &keys->ingest_keys, &rings.ingest) ||
+        !ring_fill(access, "admin", keys->admin, &keys->admin_keys, &rings.admin)) {
+        return false;
+    }
+    access->rings = rings;
+    return true;
 }
 
 struct access *access_create(const struct access_options *options)
@@ -50,13 +136,13 @@ struct access *access_create(const struct access_options *options)
     if (!access) {
         return NULL;
     }
-    if (!key_init(&access->viewer, options->viewer_key) || !key_init(&access->ingest, options->ingest_key) ||
-        !key_init(&access->admin, options->admin_key)) {
-        goto fail;
-    }
+    access->metrics = options->metrics;
     access->tokens = options->tokens;
     access->audit = options->audit;
     access->cookie = options->cookie;
+    if (!access_set_keys(access, &options->keys)) {
+        goto fail;
+    }
     return access;
 
 fail:
@@ -74,7 +160,7 @@ void access_destroy(struct access *access)
 
 bool access_viewer_needs_token(const struct access *access)
 {
-    return access->viewer.is_set || access->tokens;
+    return access->rings.viewer.count > 0 || access->tokens;
 }
 
 bool access_has_tokens(const struct access *access)
@@ -84,20 +170,28 @@ bool access_has_tokens(const struct access *access)
 
 bool access_ingest_needs_key(const struct access *access)
 {
-    return access->ingest.is_set;
+    return access->rings.ingest.count > 0;
 }
 
-static enum result check_token(const struct key *key, const char *token)
+/** All keys are compared, whichever it is: the time does not tell. */
+static enum result check_token(const struct ring *ring, const char *token)
 {
     if (!token || token[0] == '\0') {
         return RESULT_UNAUTHENTICATED;
     }
     size_t length = strnlen(token, TOKEN_MAX_BYTES + 1);
-    unsigned char digest[SHA256_DIGEST_LENGTH];
+    unsigned char digest[ACCESS_KEY_DIGEST_BYTES];
+    const struct key *found = NULL;
     if (length > TOKEN_MAX_BYTES || !digest_of(token, length, digest)) {
         return RESULT_FORBIDDEN;
     }
-    return CRYPTO_memcmp(digest, key->digest, sizeof digest) == 0 ? RESULT_OK : RESULT_FORBIDDEN;
+    for (unsigned i = 0; i < ring->count; i++) {
+        found = CRYPTO_memcmp(digest, ring->keys[i].digest, sizeof digest) == 0 ? &ring->keys[i] : found;
+    }
+    if (found) {
+        metric_add(found->uses, 1);
+    }
+    return found ? RESULT_OK : RESULT_FORBIDDEN;
 }
 
 /** The token of a "Bearer ..." header; NULL when it is of another scheme. The scheme's case does not matter. */
@@ -129,8 +223,8 @@ enum result access_admit(const struct access *access, const char *token, int64_t
                          struct access_grant *out_grant)
 {
     enum result result = access_viewer_needs_token(access) ? RESULT_FORBIDDEN : RESULT_OK;
-    if (access->viewer.is_set) {
-        result = check_token(&access->viewer, token);
+    if (access->rings.viewer.count > 0) {
+        result = check_token(&access->rings.viewer, token);
     }
     if (result == RESULT_OK) {
         out_grant->has_token = false;
@@ -192,7 +286,7 @@ struct audit *access_audit(const struct access *access)
 
 const char *access_grant_name(const struct access *access, const struct access_grant *grant)
 {
-    return grant->has_token ? "token" : access->viewer.is_set ? "viewer_key" : "anybody";
+    return grant->has_token ? "token" : access->rings.viewer.count > 0 ? "viewer_key" : "anybody";
 }
 
 void access_tick(const struct access *access, int64_t now_s)
@@ -204,13 +298,14 @@ void access_tick(const struct access *access, int64_t now_s)
 
 enum result access_check_ingest(const struct access *access, const char *authorization, bool peer_is_loopback)
 {
-    if (access->ingest.is_set) {
-        return check_token(&access->ingest, bearer_token(authorization));
+    if (access->rings.ingest.count > 0) {
+        return check_token(&access->rings.ingest, bearer_token(authorization));
     }
     return peer_is_loopback ? RESULT_OK : RESULT_FORBIDDEN;
 }
 
 enum result access_may_administrate(const struct access *access, const char *authorization)
 {
-    return access->admin.is_set ? check_token(&access->admin, bearer_token(authorization)) : RESULT_FORBIDDEN;
+    return access->rings.admin.count > 0 ? check_token(&access->rings.admin, bearer_token(authorization))
+                                         : RESULT_FORBIDDEN;
 }

@@ -1,8 +1,8 @@
 /**
  * Who may read, who may publish.
  *
- * Viewers come in by a shared key or by a token of their own; producers and operators by a shared key each. Keys are
- * compared in constant time. With neither viewer key nor token door every viewer may read; with no ingest key producers
+ * Viewers come in by a shared key or by a token of their own; producers and operators by a key, of which there may be several
+ * with names. Keys are kept as digests and compared in constant time. With neither viewer key nor token door every viewer may read; with no ingest key producers
  * must come from loopback; with no admin key nobody may administrate.
  */
 #ifndef SOPHIA_ACCESS_ACCESS_H
@@ -14,14 +14,36 @@
 
 #include "access/audit.h"
 #include "access/token_door.h"
+#include "base/metrics.h"
 #include "protocol/result.h"
 
 struct access;
 
+enum { ACCESS_NAMED_KEYS_MAX = 16, ACCESS_KEY_DIGEST_BYTES = 32 };
+
+/** One of several keys that open the same door, by what it hashes to. */
+struct access_named_key {
+    const char *name;   /* for metrics: lower-case letters, digits, "-" and "_" */
+    const char *sha256; /* 64 hexadecimal digits */
+};
+
+struct access_named_keys {
+    const struct access_named_key *at;
+    size_t count;
+};
+
+/** Texts are not needed afterwards. A key is itself, or "sha256:" and 64 hexadecimal digits. */
+struct access_keys {
+    const char *viewer; /* NULL: viewers need none */
+    const char *ingest; /* NULL, as is the list: producers need none, but must come from loopback */
+    const char *admin;  /* NULL, as is the list: nobody may administrate */
+    struct access_named_keys ingest_keys; /* besides ingest */
+    struct access_named_keys admin_keys;
+};
+
 struct access_options {
-    const char *viewer_key;    /* NULL: viewers need none */
-    const char *ingest_key;    /* NULL: producers need none, but must come from loopback */
-    const char *admin_key;     /* NULL: nobody may administrate */
+    struct access_keys keys;
+    struct metrics *metrics;   /* counts the uses of keys; NULL: nobody counts */
     struct token_door *tokens; /* NULL: none; outlives this */
     struct audit *audit;       /* NULL: none; outlives this */
     const char *cookie; /* that may hold a viewer's token in HTTP requests; NULL: none; outlives this */
@@ -33,8 +55,14 @@ struct access_grant {
     struct jwt_claims claims; /* of the token */
 };
 
+/** The digest of a key as configured. False: it begins with "sha256:", and what follows is none. */
+bool access_key_digest(const char *key, unsigned char out_digest[ACCESS_KEY_DIGEST_BYTES]);
+
 struct access *access_create(const struct access_options *options);
 void access_destroy(struct access *access);
+
+/** Other keys from now on; connections that are open stay. False when one cannot be read: the ones before stay. */
+MUST_CHECK bool access_set_keys(struct access *access, const struct access_keys *keys);
 
 bool access_viewer_needs_token(const struct access *access);
 /** Are there tokens besides the shared key? */

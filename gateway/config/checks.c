@@ -33,6 +33,11 @@ bool config_uses_postgres(const struct config *config)
 
 static void check_secret(const struct loading *loading, const char *name, const char *secret)
 {
+    unsigned char digest[ACCESS_KEY_DIGEST_BYTES];
+    if (secret && !access_key_digest(secret, digest)) {
+        loading_say(loading, loading_origin(loading, name), name,
+                    "begins with sha256:, but 64 hexadecimal digits do not follow");
+    }
     if (secret && strlen(secret) < KEY_SHORT_BYTES) {
         loading_warn(loading, loading_origin(loading, name), name, "is shorter than %d characters",
                      KEY_SHORT_BYTES);

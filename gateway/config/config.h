@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "access/access.h"
 #include "base/log.h"
 #include "catalog/catalog.h"
 #include "io/forwarded.h"
@@ -62,8 +63,10 @@ struct config_demo {
 };
 
 struct config_ingest {
-    char *key;      /* NULL: none. Read from key_file when that was given */
-    char *key_file; /* NULL: none */
+    char *key;                     /* NULL: none. Read from key_file when that was given */
+    char *key_file;                /* NULL: none */
+    struct access_named_key *keys; /* owned with all texts; the count follows the list */
+    size_t key_count;
     uint32_t max_outstanding;
     struct ingest_mapping *mappings; /* owned with all texts; NULL when there are none */
     size_t mapping_count;
@@ -93,8 +96,10 @@ struct config_auth {
 };
 
 struct config_admin {
-    char *key; /* NULL: what needs it is refused */
+    char *key; /* NULL: none; without any, what needs one is refused */
     char *key_file;
+    struct access_named_key *keys; /* as those of config_ingest */
+    size_t key_count;
 };
 
 struct config_audit {

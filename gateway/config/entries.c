@@ -33,6 +33,8 @@ struct list {
                           offsetof(struct config, pointer) + offsetof(struct list, count) && \
                       sizeof((struct config *)0)->pointer == sizeof((struct list *)0)->at,   \
                   "a list is a pointer and its count")
+IS_LIST(ingest.keys, ingest.key_count);
+IS_LIST(admin.keys, admin.key_count);
 IS_LIST(webhooks.hooks, webhooks.hook_count);
 IS_LIST(postgres.notifications, postgres.notification_count);
 IS_LIST(redis.channels, redis.channel_count);
@@ -203,7 +205,7 @@ static const char *problem_of(const struct member *member, const char *text)
         return "is not a field, such as exec.revenue_mtd";
     }
     if (member->kind == MEMBER_SLUG && !is_slug(text)) {
-        return "has other characters than a-z, 0-9, - and _, and becomes part of an address";
+        return "has other characters than a-z, 0-9, - and _";
     }
     if (member->kind == MEMBER_HEADER && !is_header_name(text)) {
         return "is no name of a header, such as X-Signature";
@@ -558,6 +560,14 @@ void entries_print(struct bytes *out, const struct option *option, const struct 
 void entries_print_example(struct bytes *out, const struct option *option)
 {
     bytes_append_text(out, form_of(option)->example);
+}
+
+void entries_swap(const struct option *option, struct config *left, struct config *right)
+{
+    struct list of_left = list_of(option, left);
+    struct list of_right = list_of(option, right);
+    list_store(option, left, &of_right);
+    list_store(option, right, &of_left);
 }
 
 static bool same_text(const char *left, const char *right)

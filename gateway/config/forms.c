@@ -13,6 +13,7 @@ enum {
     QUERY_MAX_BYTES = 8192,
     HOOK_NAME_MAX_BYTES = 64,
     HEADER_NAME_MAX_BYTES = 64,
+    KEY_NAME_MAX_BYTES = 32,
     URL_MAX_BYTES = 2048,
     POSTGRES_NAME_MAX_BYTES = 63, /* NAMEDATALEN - 1: the server would cut a longer one */
 };
@@ -49,6 +50,22 @@ static const char *complete_hook(void *entry)
     return NULL;
 }
 
+static const char *complete_key(void *entry)
+{
+    const struct access_named_key *key = entry;
+    size_t length = strlen(key->sha256);
+    return length == 2 * ACCESS_KEY_DIGEST_BYTES && strspn(key->sha256, "0123456789abcdefABCDEF") == length
+               ? NULL
+               : "sha256: is not 64 hexadecimal digits, as printf %s KEY | sha256sum prints them";
+}
+
+static bool is_double_key(const void *left, const void *right)
+{
+    const struct access_named_key *a = left;
+    const struct access_named_key *b = right;
+    return a->name && b->name && strcmp(a->name, b->name) == 0;
+}
+
 static bool is_double_hook(const void *left, const void *right)
 {
     const struct webhooks_hook *a = left;
@@ -57,9 +74,19 @@ static bool is_double_hook(const void *left, const void *right)
 }
 
 #define IN_HOOK(member) offsetof(struct webhooks_hook, member)
+#define IN_KEY(member) offsetof(struct access_named_key, member)
 #define IN_POSTGRES(member) offsetof(struct postgres_mapping, member)
 #define IN_REDIS(member) offsetof(struct redis_mapping, member)
 #define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static const struct member key_members[] = {
+    {.key = "name",
+     .kind = MEMBER_SLUG,
+     .offset = IN_KEY(name),
+     .longest = KEY_NAME_MAX_BYTES,
+     .is_required = true},
+    {.key = "sha256", .offset = IN_KEY(sha256), .longest = NAME_MAX_BYTES, .is_required = true},
+};
 
 static const struct member notification_members[] = {
     {.key = "channel",
@@ -148,7 +175,28 @@ static const struct member hook_members[] = {
      .is_required = true},
 };
 
+#define KEY_EXAMPLE            \
+    "  #keys:\n"               \
+    "  #  - name: warehouse\n" \
+    "  #    sha256: 5c49bddcc53cab04c4ddd08c62f3e1c5538e441a8f375365af7642e2587f8b39\n"
+
 static const struct form forms[] = {
+    {.option = "ingest.keys",
+     .size = sizeof(struct access_named_key),
+     .most = ACCESS_NAMED_KEYS_MAX,
+     .members = key_members,
+     .member_count = COUNT(key_members),
+     .complete = complete_key,
+     .is_double = is_double_key,
+     .example = KEY_EXAMPLE},
+    {.option = "admin.keys",
+     .size = sizeof(struct access_named_key),
+     .most = ACCESS_NAMED_KEYS_MAX,
+     .members = key_members,
+     .member_count = COUNT(key_members),
+     .complete = complete_key,
+     .is_double = is_double_key,
+     .example = KEY_EXAMPLE},
     {.option = "webhooks.hooks",
      .size = sizeof(struct webhooks_hook),
      .most = WEBHOOKS_MAX,

@@ -15,7 +15,7 @@ enum member_kind {
     MEMBER_FIELD,  /* "exec.revenue_mtd" */
     MEMBER_CLASS,  /* a class of the cache */
     MEMBER_WORD,   /* an enum: the index of one of `words` */
-    MEMBER_SLUG,   /* a part of a path: lower-case letters, digits, "-" and "_" */
+    MEMBER_SLUG,   /* part of a path or a metric: lower-case letters, digits, "-" and "_" */
     MEMBER_HEADER, /* the name of an HTTP header */
     MEMBER_TEXTS,  /* list of texts: a char **, NULL-terminated, NULL when not given */
     MEMBER_PATHS,  /* the same; paths, relative to the file */

@@ -49,6 +49,30 @@ static bool same_value(const struct option *option, struct config *left, struct 
     return true;
 }
 
+/** What is owned goes both ways: the value before is freed with `fresh`. */
+static void take_over(const struct option *option, struct config *running, struct config *fresh)
+{
+    char **owned = option_slot(option, running);
+    char **taken = option_slot(option, fresh);
+    char *before = NULL;
+    switch (option->kind) {
+    case OPTION_WORD:
+        memcpy(option_slot(option, running), option_slot(option, fresh), sizeof(unsigned));
+        return;
+    case OPTION_SECRET:
+    case OPTION_PATH:
+        before = *owned;
+        *owned = *taken;
+        *taken = before;
+        return;
+    case OPTION_ENTRIES:
+        entries_swap(option, running, fresh);
+        return;
+    default:
+        assert(false); /* no option of another kind is reloadable */
+    }
+}
+
 void config_reload(struct config *running, struct config *fresh, struct config_report *report)
 {
     const struct loading loading = {.report = report, .file = fresh->file};
@@ -61,7 +85,6 @@ void config_reload(struct config *running, struct config *fresh, struct config_r
             loading_warn(&loading, NULL, option->name, "has changed; it takes a restart to come into force");
             continue;
         }
-        assert(option->kind == OPTION_WORD); /* owning kinds would have to hand their memory over */
-        memcpy(option_slot(option, running), option_slot(option, fresh), sizeof(unsigned));
+        take_over(option, running, fresh);
     }
 }

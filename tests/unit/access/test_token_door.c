@@ -255,7 +255,7 @@ static void test_without_keys_there_is_no_door(void **context)
 static void test_viewers_come_in_by_token(void **context)
 {
     (void)context;
-    const struct access_options options = {.tokens = door, .ingest_key = "in", .admin_key = "adm"};
+    const struct access_options options = {.tokens = door, .keys.ingest = "in", .keys.admin = "adm"};
     struct access *access = access_create(&options);
     struct access_grant grant = {.has_token = false};
     char *token = token_sign(signing, "hs", HEADER, CLAIMS);
@@ -283,7 +283,7 @@ static void test_viewers_come_in_by_token(void **context)
 static void test_the_shared_key_stays_beside_tokens(void **context)
 {
     (void)context;
-    const struct access_options options = {.tokens = door, .viewer_key = "watch-me"};
+    const struct access_options options = {.tokens = door, .keys.viewer = "watch-me"};
     struct access *access = access_create(&options);
     struct access_grant grant = {.has_token = true};
     char *token = token_sign(signing, "hs", HEADER, CLAIMS);

@@ -871,6 +871,31 @@ static void test_a_reload_takes_over_what_can_change(void **context)
     config_finish(fresh);
 }
 
+#define DIGEST "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+static void test_a_reload_takes_over_keys_whole(void **context)
+{
+    (void)context;
+    struct config *running = must_load(
+        "ingest:\n  key: a-key-that-is-old\nadmin:\n  key: another-old-key-is-here\n", no_environment);
+    struct config *fresh = must_load("ingest:\n  keys: [{name: warehouse, sha256: " DIGEST "}]\n"
+                                     "admin:\n  key: a-key-that-is-newer\n",
+                                     no_environment);
+    struct config_report report;
+    config_report_init(&report);
+    config_reload(running, fresh, &report);
+    config_finish(fresh);
+    assert_int_equal(report.warning_count, 0);
+    assert_null(running->ingest.key);
+    assert_int_equal(running->ingest.key_count, 1);
+    assert_string_equal(running->ingest.keys[0].name, "warehouse");
+    assert_string_equal(running->ingest.keys[0].sha256, DIGEST);
+    assert_string_equal(running->admin.key, "a-key-that-is-newer");
+    assert_int_equal(running->admin.key_count, 0);
+    config_report_finish(&report);
+    config_finish(running);
+}
+
 /** Loads again and again, each time with a later allocation failing, until none does. */
 static void load_with_failures(const char **environment, void (*fail_after)(int))
 {
@@ -950,6 +975,7 @@ int main(void)
         cmocka_unit_test(test_a_reload_sees_a_changed_list),
         cmocka_unit_test(test_a_reload_sees_a_changed_webhook),
         cmocka_unit_test(test_a_reload_takes_over_what_can_change),
+        cmocka_unit_test(test_a_reload_takes_over_keys_whole),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

@@ -34,7 +34,7 @@ static const struct ingest_mapping mappings[] = {
 
 static void open_door(const char *key)
 {
-    const struct access_options access_options = {.ingest_key = key};
+    const struct access_options access_options = {.keys.ingest = key};
     fake_http_reset();
     small_gateway_init(&gateway, DEFINITIONS);
     access_rules = access_create(&access_options);

@@ -24,7 +24,7 @@ static struct cache_endpoint *endpoint;
 static void open_endpoint(const char *admin_key)
 {
     const struct access_options access_options = {
-        .viewer_key = "v", .ingest_key = "i", .admin_key = admin_key};
+        .keys.viewer = "v", .keys.ingest = "i", .keys.admin = admin_key};
     const struct cache_options cache_options = {.budget_bytes = 1 << 20,
                                                 .max_value_bytes = 1000,
                                                 .max_loads = 8,

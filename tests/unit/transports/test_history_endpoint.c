@@ -42,7 +42,7 @@ static const char *const newest_first[][FAKE_PG_COLUMNS] = {{"1795219200000", "1
 static int setup(void **state)
 {
     (void)state;
-    const struct access_options access_options = {.viewer_key = NULL};
+    const struct access_options access_options = {.keys.viewer = NULL};
     now_ms = 1000000;
     fake_http_reset();
     fake_pg_reset();

@@ -26,7 +26,7 @@ static struct http_endpoints *endpoints;
 
 static void open_endpoints(const char *viewer_key, const char *definitions)
 {
-    const struct access_options access_options = {.viewer_key = viewer_key};
+    const struct access_options access_options = {.keys.viewer = viewer_key};
     fake_http_reset();
     small_gateway_init(&gateway, definitions);
     access_rules = access_create(&access_options);

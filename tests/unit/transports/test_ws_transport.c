@@ -111,7 +111,7 @@ struct fixture {
 
 static void fixture_open(struct fixture *f)
 {
-    const struct access_options access_options = {.ingest_key = "i"};
+    const struct access_options access_options = {.keys.ingest = "i"};
     small_gateway_init(&f->gateway, NULL);
     f->access = access_create(&access_options);
     f->loop = loop_create();
