@@ -315,6 +315,8 @@ static bool build_tls(struct gateway *gateway)
     const struct config_tls *config = &gateway->config->tls;
     struct tls_options options = {
         .pair = {.certificate_file = config->certificate_file, .key_file = config->key_file},
+        .more = config->certificates,
+        .more_count = config->certificate_count,
         .min_version = config->min_version,
         .monotonic_ms = clock_monotonic_ms,
     };

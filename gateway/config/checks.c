@@ -254,10 +254,10 @@ static void check_audit(const struct loading *loading)
 
 enum { EXPIRY_NEAR_DAYS = 14 };
 
-static void check_validity(const struct loading *loading, const char *name, const struct tls_pair_check *pair)
+static void check_validity(const struct loading *loading, const char *name, const char *path,
+                           const struct tls_pair_check *pair)
 {
     const struct origin *origin = loading_origin(loading, name);
-    const char *path = loading->config->tls.certificate_file;
     int64_t now_s = clock_wall_ms() / 1000;
     int64_t days = (pair->expires_s - now_s) / 86400;
     if (pair->begins_s > now_s) {
@@ -269,40 +269,56 @@ static void check_validity(const struct loading *loading, const char *name, cons
     }
 }
 
-static void check_key_mode(const struct loading *loading)
+static void check_key_mode(const struct loading *loading, const char *name, const char *path)
 {
     struct stat status;
-    const char *path = loading->config->tls.key_file;
     if (stat(path, &status) == 0 && (status.st_mode & S_IROTH) != 0) {
-        loading_warn(loading, loading_origin(loading, "tls.key_file"), "tls.key_file",
+        loading_warn(loading, loading_origin(loading, name), name,
                      "%s can be read by everybody on this machine", path);
+    }
+}
+
+/** Names: of the options to blame for either file. */
+static void check_pair(const struct loading *loading, const struct tls_pair *pair,
+                       const char *certificate_name, const char *key_name)
+{
+    struct tls_pair_check check;
+    tls_pair_check(pair, &check);
+    bool is_key = check.fault == TLS_PAIR_KEY || check.fault == TLS_PAIR_MISMATCH;
+    const char *name = is_key ? key_name : certificate_name;
+    if (check.fault != TLS_PAIR_OK) {
+        loading_say(loading, loading_origin(loading, name), name, "%s", check.problem);
+        return;
+    }
+    check_validity(loading, certificate_name, pair->certificate_file, &check);
+    check_key_mode(loading, key_name, pair->key_file);
+}
+
+/** Those that could not be read have been told of. */
+static void check_more_pairs(const struct loading *loading)
+{
+    const struct config_tls *tls = &loading->config->tls;
+    if (tls->certificate_count > 0 && !tls->certificate_file) {
+        loading_say(loading, loading_origin(loading, "tls.certificates"), "tls.certificates",
+                    "needs tls.certificate_file, for clients that ask for none of their names");
+    }
+    for (size_t i = 0; loading->report->count == 0 && i < tls->certificate_count; i++) {
+        check_pair(loading, &tls->certificates[i], "tls.certificates", "tls.certificates");
     }
 }
 
 static void check_tls(const struct loading *loading)
 {
     const struct config_tls *tls = &loading->config->tls;
-    if (!tls->certificate_file && !tls->key_file) {
-        return;
-    }
-    if (!tls->certificate_file || !tls->key_file) {
+    if (!tls->certificate_file != !tls->key_file) {
         const char *given = tls->key_file ? "tls.key_file" : "tls.certificate_file";
         loading_say(loading, loading_origin(loading, given), given, "needs %s, which is not set",
                     tls->key_file ? "tls.certificate_file" : "tls.key_file");
-        return;
+    } else if (tls->certificate_file) {
+        const struct tls_pair pair = {.certificate_file = tls->certificate_file, .key_file = tls->key_file};
+        check_pair(loading, &pair, "tls.certificate_file", "tls.key_file");
     }
-    const struct tls_pair pair = {.certificate_file = tls->certificate_file, .key_file = tls->key_file};
-    struct tls_pair_check check;
-    tls_pair_check(&pair, &check);
-    const char *name = check.fault == TLS_PAIR_KEY || check.fault == TLS_PAIR_MISMATCH
-                           ? "tls.key_file"
-                           : "tls.certificate_file";
-    if (check.fault != TLS_PAIR_OK) {
-        loading_say(loading, loading_origin(loading, name), name, "%s", check.problem);
-        return;
-    }
-    check_validity(loading, name, &check);
-    check_key_mode(loading);
+    check_more_pairs(loading);
 }
 
 /* ---- PostgreSQL ---- */

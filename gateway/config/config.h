@@ -44,8 +44,10 @@ struct config_listen {
 };
 
 struct config_tls {
-    char *certificate_file; /* NULL: the port is plain */
-    char *key_file;         /* NULL likewise */
+    char *certificate_file;        /* NULL: the port is plain */
+    char *key_file;                /* NULL likewise */
+    struct tls_pair *certificates; /* besides; owned with all texts; the count follows the list */
+    size_t certificate_count;
     enum tls_version min_version;
     uint32_t hsts_max_age_s; /* 0: not sent */
 };

@@ -33,6 +33,7 @@ struct list {
                           offsetof(struct config, pointer) + offsetof(struct list, count) && \
                       sizeof((struct config *)0)->pointer == sizeof((struct list *)0)->at,   \
                   "a list is a pointer and its count")
+IS_LIST(tls.certificates, tls.certificate_count);
 IS_LIST(ingest.keys, ingest.key_count);
 IS_LIST(admin.keys, admin.key_count);
 IS_LIST(webhooks.hooks, webhooks.hook_count);
@@ -128,9 +129,21 @@ static void say(const struct reading *reading, const yaml_node_t *node, const ch
                 key ? key : "", key ? ": " : "", message);
 }
 
+/** A copy of the text; of a path, relative to the file that names it. NULL when memory ran out. */
+static char *copy_item(const struct reading *reading, const struct member *member, const char *text)
+{
+    const struct loading *loading = reading->walk->loading;
+    bool is_path = member->kind == MEMBER_PATHS || member->kind == MEMBER_PATH;
+    char *copy = NULL;
+    if (!is_path || text[0] == '/' || !loading->file) {
+        return strdup(text);
+    }
+    return asprintf(&copy, "%s%s", loading->directory, text) < 0 ? NULL : copy;
+}
+
 static void store_text(const struct reading *reading, const struct member *member, const char *text)
 {
-    *text_slot(reading->entry, member) = strdup(text);
+    *text_slot(reading->entry, member) = copy_item(reading, member, text);
     if (!*text_slot(reading->entry, member)) {
         loading_say_no_memory(reading->walk->loading);
     }
@@ -248,18 +261,6 @@ static const char *item_text(const struct reading *reading, const struct member 
         return NULL;
     }
     return text;
-}
-
-/** A copy of the text; of a path, relative to the file that names it. NULL when memory ran out. */
-static char *copy_item(const struct reading *reading, const struct member *member, const char *text)
-{
-    const struct loading *loading = reading->walk->loading;
-    bool is_joined = member->kind == MEMBER_PATHS && text[0] != '/' && loading->file;
-    char *copy = NULL;
-    if (!is_joined) {
-        return strdup(text);
-    }
-    return asprintf(&copy, "%s%s", loading->directory, text) < 0 ? NULL : copy;
 }
 
 static void read_texts(const struct reading *reading, const struct member *member, const yaml_node_t *node)

@@ -1,5 +1,5 @@
 /**
- * Options that are lists of maps: ingest.keys, admin.keys, webhooks.hooks, postgres.notifications, redis.channels, redis.streams. Internal to config/.
+ * Options that are lists of maps: tls.certificates, ingest.keys, admin.keys, webhooks.hooks, postgres.notifications, redis.channels, redis.streams. Internal to config/.
  *
  * Each map is one struct of an array that struct config points to; a table in forms.c says which key is
  * which member, so that reading, printing, comparing and freeing are written once.

@@ -180,7 +180,30 @@ static const struct member hook_members[] = {
     "  #  - name: warehouse\n" \
     "  #    sha256: 5c49bddcc53cab04c4ddd08c62f3e1c5538e441a8f375365af7642e2587f8b39\n"
 
+#define IN_PAIR(member) offsetof(struct tls_pair, member)
+
+static const struct member pair_members[] = {
+    {.key = "certificate_file",
+     .kind = MEMBER_PATH,
+     .offset = IN_PAIR(certificate_file),
+     .longest = TEXT_MAX_BYTES,
+     .is_required = true},
+    {.key = "key_file",
+     .kind = MEMBER_PATH,
+     .offset = IN_PAIR(key_file),
+     .longest = TEXT_MAX_BYTES,
+     .is_required = true},
+};
+
 static const struct form forms[] = {
+    {.option = "tls.certificates",
+     .size = sizeof(struct tls_pair),
+     .most = TLS_PAIRS_MAX - 1,
+     .members = pair_members,
+     .member_count = COUNT(pair_members),
+     .example = "  #certificates:\n"
+                "  #  - certificate_file: intranet.pem\n"
+                "  #    key_file: intranet.key\n"},
     {.option = "ingest.keys",
      .size = sizeof(struct access_named_key),
      .most = ACCESS_NAMED_KEYS_MAX,

@@ -17,6 +17,7 @@ enum member_kind {
     MEMBER_WORD,   /* an enum: the index of one of `words` */
     MEMBER_SLUG,   /* part of a path or a metric: lower-case letters, digits, "-" and "_" */
     MEMBER_HEADER, /* the name of an HTTP header */
+    MEMBER_PATH,   /* relative to the file */
     MEMBER_TEXTS,  /* list of texts: a char **, NULL-terminated, NULL when not given */
     MEMBER_PATHS,  /* the same; paths, relative to the file */
     MEMBER_FIELDS, /* a map of fields to JSON pointers or "count": struct webhooks_field, and a size_t behind the pointer */

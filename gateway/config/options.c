@@ -54,9 +54,11 @@ const struct option config_options[OPTION_COUNT] = {
      "An HTTP request must be complete within this time."},
     {"tls.certificate_file", OPTION_PATH, AT(tls.certificate_file), NULL, 0, TEXT_MAX_BYTES, NULL, false,
      "PEM file: our certificate, then those that lead to its root; with tls.key_file the port speaks TLS, and nothing else. "
-     "SIGHUP reads both again."},
+     "Read again when they change, and at SIGHUP."},
     {"tls.key_file", OPTION_PATH, AT(tls.key_file), NULL, 0, TEXT_MAX_BYTES, NULL, false,
      "PEM file: the key of the certificate, without a passphrase."},
+    {"tls.certificates", OPTION_ENTRIES, AT(tls.certificates), NULL, 0, 0, NULL, false,
+     "More certificates, each with its key, for clients that ask for a name that one of these has (SNI)."},
     {"tls.min_version", OPTION_WORD, AT(tls.min_version), "1.2", 0, 0, version_words, false,
      "Oldest TLS version to speak: 1.2 or 1.3."},
     {"tls.hsts_max_age_s", OPTION_INTEGER, AT(tls.hsts_max_age_s), "0", 0, 63072000, NULL, false,

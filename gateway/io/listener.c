@@ -33,7 +33,7 @@ enum {
     ACCEPT_PAUSE_MIN_MS = 10,  /* wait for this much of it, not for one connection at a time */
     DRAIN_ACCEPTS_MAX = 65536, /* taken in before the listening socket is closed */
     WHEEL_TICK_MS = 100,
-    TLS_TICK_MS = 60000,
+    TLS_TICK_MS = 5000,
     KEEPALIVE_IDLE_S = 60,
     KEEPALIVE_INTERVAL_S = 15,
     DESCRIPTORS_RESERVED = 512, /* for all that is no connection of a port: upstreams, files, the loop */

@@ -2,8 +2,8 @@
  * OpenSSL 3 behind tls.h. What it says about failures is folded into a fixed list of reasons, which are labels of a
  * counter; its own words go to the debug log.
  *
- * A reload makes a new SSL_CTX: OpenSSL counts references, so the old one lives as long as its last connection. The ticket keys are
- * beside it and survive.
+ * A reload makes new SSL_CTXs: OpenSSL counts references, so an old one lives as long as its last connection. The ticket keys are
+ * beside them and survive. There is one for each certificate, all alike but for that.
  */
 #include "io/tls.h"
 
@@ -16,13 +16,16 @@
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/sslerr.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 
 enum {
     SECURITY_LEVEL = 2,        /* 112 bits: RSA from 2048 on */
@@ -69,10 +72,19 @@ static const char *const reason_labels[REASON_COUNT] = {
     [REASON_OTHER] = "reason=\"other\"",
 };
 
+/** A certificate in use. */
+struct identity {
+    SSL_CTX *context;
+    int64_t expires_s; /* of its chain */
+};
+
 struct tls {
     struct tls_options options;
-    SSL_CTX *context;
-    int64_t expires_s; /* of context's chain */
+    unsigned count; /* of the next two */
+    struct tls_pair pairs[TLS_PAIRS_MAX];
+    struct identity identities[TLS_PAIRS_MAX];
+    uint64_t read_stamp; /* of the files (stamp_of()) when they were read, whatever came of it */
+    uint64_t seen_stamp; /* at the last tick */
     struct tls_tickets tickets;
     struct metric *handshakes[2]; /* full, resumed */
     struct metric *failures[REASON_COUNT];
@@ -264,6 +276,22 @@ static int seal_or_open_ticket(SSL *ssl, unsigned char name[TLS_TICKET_NAME_BYTE
     return key == newest ? TICKET_GOOD : TICKET_OLD;
 }
 
+/** SNI: the first certificate that has the name among its own; the first of all for other names, and for none. */
+static int choose_certificate(SSL *ssl, int *alert, void *context)
+{
+    const struct tls *tls = context;
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    (void)alert;
+    for (unsigned i = 0; name && i < tls->count; i++) {
+        X509 *certificate = SSL_CTX_get0_certificate(tls->identities[i].context);
+        if (X509_check_host(certificate, name, 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1) {
+            return SSL_set_SSL_CTX(ssl, tls->identities[i].context) ? SSL_TLSEXT_ERR_OK
+                                                                    : SSL_TLSEXT_ERR_ALERT_FATAL;
+        }
+    }
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
 static bool set_up(SSL_CTX *context, struct tls *tls)
 {
     static const unsigned char session_context[] = "sophia-gateway"; /* tickets outlive their SSL_CTX */
@@ -279,6 +307,8 @@ static bool set_up(SSL_CTX *context, struct tls *tls)
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_timeout(context, TICKET_LIFETIME_S);
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
+    SSL_CTX_set_tlsext_servername_callback(context, choose_certificate);
+    SSL_CTX_set_tlsext_servername_arg(context, tls);
     return SSL_CTX_set_min_proto_version(context, least) == 1 &&
            SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_cipher_list(context, CIPHERS_1_2) == 1 &&
@@ -290,10 +320,10 @@ static bool set_up(SSL_CTX *context, struct tls *tls)
 }
 
 /** NULL with check->problem. */
-static SSL_CTX *context_create(struct tls *tls, struct tls_pair_check *out_check)
+static SSL_CTX *context_create(struct tls *tls, const struct tls_pair *pair, struct tls_pair_check *out_check)
 {
     SSL_CTX *context = context_bare();
-    if (context && load_pair(context, &tls->options.pair, out_check) && set_up(context, tls)) {
+    if (context && load_pair(context, pair, out_check) && set_up(context, tls)) {
         return context;
     }
     if (!context || out_check->fault == TLS_PAIR_OK) {
@@ -303,6 +333,53 @@ static SSL_CTX *context_create(struct tls *tls, struct tls_pair_check *out_check
     }
     SSL_CTX_free(context);
     return NULL;
+}
+
+static void identities_free(struct identity *identities, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        SSL_CTX_free(identities[i].context);
+    }
+}
+
+/** All or none. must_last: one that has expired is no good. False with a problem. */
+static bool identities_load(struct tls *tls, bool must_last, struct identity out_identities[TLS_PAIRS_MAX],
+                            struct tls_pair_check *out_check)
+{
+    struct identity identities[TLS_PAIRS_MAX] = {0};
+    for (unsigned i = 0; i < tls->count; i++) {
+        *out_check = (struct tls_pair_check){.fault = TLS_PAIR_OK};
+        identities[i].context = context_create(tls, &tls->pairs[i], out_check);
+        identities[i].expires_s = out_check->expires_s;
+        if (identities[i].context && must_last && out_check->expires_s <= clock_wall_ms() / 1000) {
+            say_fault(out_check, TLS_PAIR_CERTIFICATE, tls->pairs[i].certificate_file, "has expired");
+        }
+        if (!identities[i].context || out_check->fault != TLS_PAIR_OK) {
+            identities_free(identities, i + 1);
+            return false;
+        }
+    }
+    memcpy(out_identities, identities, sizeof identities);
+    return true;
+}
+
+/** What the files look like from outside: another one when any of them was written or replaced. */
+static uint64_t stamp_of(const struct tls *tls)
+{
+    struct {
+        uint64_t inode, size, seconds, nanoseconds;
+    } looks[2 * TLS_PAIRS_MAX] = {0};
+    for (unsigned i = 0; i < 2 * tls->count; i++) {
+        const struct tls_pair *pair = &tls->pairs[i / 2];
+        struct stat status;
+        if (stat(i % 2 == 0 ? pair->certificate_file : pair->key_file, &status) == 0) {
+            looks[i].inode = status.st_ino;
+            looks[i].size = (uint64_t)status.st_size;
+            looks[i].seconds = (uint64_t)status.st_mtim.tv_sec;
+            looks[i].nanoseconds = (uint64_t)status.st_mtim.tv_nsec;
+        }
+    }
+    return map_hash(looks, sizeof looks);
 }
 
 /* A port. */
@@ -323,22 +400,57 @@ static void register_metrics(struct tls *tls, struct metrics *metrics)
         tls->reloads[i] = metrics_counter(metrics, "gw_tls_reloads_total", results[i],
                                           "Times that certificate and key were read again.");
     }
-    tls->left = metrics_gauge(metrics, "gw_tls_certificate_left_seconds", NULL,
-                              "Until the certificate, or one of its chain, expires; negative when it has.");
+    tls->left =
+        metrics_gauge(metrics, "gw_tls_certificate_left_seconds", NULL,
+                      "Until the first of the certificates and their chains expires; negative when it has.");
 }
 
-void tls_tick(struct tls *tls)
+static int64_t expires_s(const struct tls *tls)
+{
+    int64_t first_s = tls->identities[0].expires_s;
+    for (unsigned i = 1; i < tls->count; i++) {
+        first_s = tls->identities[i].expires_s < first_s ? tls->identities[i].expires_s : first_s;
+    }
+    return first_s;
+}
+
+static void bring_up_to_date(struct tls *tls)
 {
     if (!tls_tickets_turn(&tls->tickets, tls->options.monotonic_ms())) {
         log_warn("ticket keys not renewed, continuing", LOG_TEXT("err", error_words(ERR_get_error())));
     }
-    metric_set(tls->left, (double)(tls->expires_s - clock_wall_ms() / 1000));
+    metric_set(tls->left, (double)(expires_s(tls) - clock_wall_ms() / 1000));
 }
 
-static void log_pair(const char *message, const struct tls *tls)
+/* Two looks that agree: certificate and key are two files, and are not replaced in one step. */
+void tls_tick(struct tls *tls)
 {
-    log_info(message, LOG_TEXT("certificate_file", tls->options.pair.certificate_file),
-             LOG_INT("days", (tls->expires_s - clock_wall_ms() / 1000) / DAY_S));
+    uint64_t stamp = stamp_of(tls);
+    bool is_settled = stamp == tls->seen_stamp;
+    tls->seen_stamp = stamp;
+    if (is_settled && stamp != tls->read_stamp) {
+        (void)tls_reload(
+            tls); /* it has said and counted what is wrong; it will be tried when they change again */
+    } else {
+        bring_up_to_date(tls);
+    }
+}
+
+static void log_pairs(const char *message, const struct tls *tls)
+{
+    for (unsigned i = 0; i < tls->count; i++) {
+        log_info(message, LOG_TEXT("certificate_file", tls->pairs[i].certificate_file),
+                 LOG_INT("days", (tls->identities[i].expires_s - clock_wall_ms() / 1000) / DAY_S));
+    }
+}
+
+static void take_pairs(struct tls *tls, const struct tls_options *options)
+{
+    assert(options->more_count < TLS_PAIRS_MAX);
+    tls->pairs[tls->count++] = options->pair;
+    for (size_t i = 0; i < options->more_count; i++) {
+        tls->pairs[tls->count++] = options->more[i];
+    }
 }
 
 struct tls *tls_create(const struct tls_options *options, struct metrics *metrics)
@@ -351,19 +463,19 @@ struct tls *tls_create(const struct tls_options *options, struct metrics *metric
     }
     tls->options = *options;
     OPENSSL_cleanse(&tls->options.secret, sizeof tls->options.secret);
+    take_pairs(tls, options);
     if (!tls_tickets_init(&tls->tickets, &options->secret, options->monotonic_ms())) {
         log_error("tls failed", LOG_TEXT("err", "no ticket keys"));
         goto fail;
     }
-    tls->context = context_create(tls, &check);
-    if (!tls->context) {
+    tls->read_stamp = tls->seen_stamp = stamp_of(tls);
+    if (!identities_load(tls, false, tls->identities, &check)) {
         log_error("tls failed", LOG_TEXT("err", check.problem));
         goto fail;
     }
-    tls->expires_s = check.expires_s;
     register_metrics(tls, metrics);
-    tls_tick(tls);
-    log_pair("certificate loaded", tls);
+    bring_up_to_date(tls);
+    log_pairs("certificate loaded", tls);
     return tls;
 
 fail:
@@ -374,7 +486,7 @@ fail:
 void tls_destroy(struct tls *tls)
 {
     if (tls) {
-        SSL_CTX_free(tls->context);
+        identities_free(tls->identities, tls->count);
         tls_tickets_finish(&tls->tickets);
         free(tls);
     }
@@ -383,22 +495,18 @@ void tls_destroy(struct tls *tls)
 bool tls_reload(struct tls *tls)
 {
     struct tls_pair_check check = {.fault = TLS_PAIR_OK};
-    SSL_CTX *fresh = context_create(tls, &check);
-    if (fresh && check.expires_s <= clock_wall_ms() / 1000) {
-        say_fault(&check, TLS_PAIR_CERTIFICATE, tls->options.pair.certificate_file, "has expired");
-        SSL_CTX_free(fresh);
-        fresh = NULL;
-    }
-    metric_add(tls->reloads[fresh ? 1 : 0], 1);
-    if (!fresh) {
+    struct identity fresh[TLS_PAIRS_MAX];
+    tls->read_stamp = stamp_of(tls); /* before: what changes meanwhile is seen later */
+    bool is_good = identities_load(tls, true, fresh, &check);
+    metric_add(tls->reloads[is_good ? 1 : 0], 1);
+    if (!is_good) {
         log_error("certificate refused, the one before stays", LOG_TEXT("err", check.problem));
         return false;
     }
-    SSL_CTX_free(tls->context);
-    tls->context = fresh;
-    tls->expires_s = check.expires_s;
-    tls_tick(tls);
-    log_pair("certificate reloaded", tls);
+    identities_free(tls->identities, tls->count);
+    memcpy(tls->identities, fresh, sizeof fresh);
+    bring_up_to_date(tls);
+    log_pairs("certificate reloaded", tls);
     return true;
 }
 
@@ -498,7 +606,7 @@ struct tls_connection *tls_accept(struct tls *tls, int fd)
         return NULL;
     }
     connection->tls = tls;
-    connection->ssl = SSL_new(tls->context);
+    connection->ssl = SSL_new(tls->identities[0].context);
     if (!connection->ssl || SSL_set_fd(connection->ssl, fd) != 1) {
         count_failure(connection, REASON_NO_MEMORY);
         ERR_clear_error();

@@ -1,5 +1,5 @@
 /**
- * TLS of a port, by OpenSSL: certificate, ticket keys, and one object per connection that shakes hands, reads and
+ * TLS of a port, by OpenSSL: certificates, ticket keys, and one object per connection that shakes hands, reads and
  * writes on a non-blocking socket. Nobody else includes OpenSSL for that.
  *
  * TLS 1.2 and 1.3, AEAD ciphers with ephemeral keys only, HTTP/1.1 by ALPN, no compression, no renegotiation, no early data.
@@ -21,7 +21,7 @@
 struct tls;
 struct tls_connection;
 
-enum { TLS_RECORD_MAX_BYTES = 16384, TLS_PROBLEM_BYTES = 256 };
+enum { TLS_RECORD_MAX_BYTES = 16384, TLS_PROBLEM_BYTES = 256, TLS_PAIRS_MAX = 17 };
 
 enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
 
@@ -46,7 +46,10 @@ void tls_pair_check(const struct tls_pair *pair, struct tls_pair_check *out_chec
 /* A port. */
 
 struct tls_options {
-    struct tls_pair pair; /* strings borrowed */
+    struct tls_pair pair; /* strings borrowed, as those of the next */
+    const struct tls_pair
+        *more;         /* for clients that ask for one of their DNS names (SNI); all others get `pair` */
+    size_t more_count; /* less than TLS_PAIRS_MAX */
     enum tls_version min_version;
     struct tls_secret secret;       /* copied */
     uint64_t (*monotonic_ms)(void); /* the clock of the ticket keys */
@@ -59,11 +62,14 @@ void tls_destroy(struct tls *tls);
 
 /**
  * Read the files again: new connections get what they hold, those that are open go on with what they have.
- * Result: false when they cannot be used, or have expired: the ones before stay. Logged and counted.
+ * Result: false when any of them cannot be used, or has expired: the ones before stay. Logged and counted.
  */
 bool tls_reload(struct tls *tls);
 
-/** What time changes: ticket keys, and the days left. Call it now and then. */
+/**
+ * What time changes: ticket keys, and the days left. Files that have changed, and not again since the call before, are read again:
+ * call it every few seconds.
+ */
 void tls_tick(struct tls *tls);
 
 /* A connection. */

@@ -325,6 +325,39 @@ test('a reload brings the new certificate to new connections; viewers stay; a ba
     await reload('certificate reloaded');
 });
 
+test('the name that a client asks for chooses the certificate; files that change are read again without being asked', async () => {
+    const [first, second] = [makeCertificate('first'), makeCertificate('second', { names: ['dash.example', '*.wall.example'] })];
+    const named = await startGateway({
+        tls: { certificate_file: first.certificate, key_file: first.key, certificates: [{ certificate_file: second.certificate, key_file: second.key }] },
+    });
+    const subjectFor = async (servername, options) => {
+        const socket = await connect({ servername, checkServerIdentity: () => undefined, ...options }, { port: named.port });
+        const { subject } = socket.getPeerCertificate();
+        socket.destroy();
+        return subject.CN;
+    };
+    const cases = [['localhost', 'first'], ['dash.example', 'second'], ['DASH.example', 'second'], ['a.wall.example', 'second'], ['a.b.wall.example', 'first'],
+        ['wall.example', 'first'], ['elsewhere.example', 'first'], ['', 'first']];
+    for (const maxVersion of ['TLSv1.2', 'TLSv1.3']) {
+        for (const [servername, subject] of cases) {
+            assert.equal(await subjectFor(servername, { maxVersion }), subject, `${servername} ${maxVersion}`);
+        }
+    }
+
+    const reloads = (result) => named.metric('gw_tls_reloads_total', { result });
+    const third = makeCertificate('third', { names: ['dash.example'], days: 3 });
+    fs.copyFileSync(third.certificate, second.certificate); // whose key is another one
+    await until('the mismatch to be refused', async () => await reloads('refused') === 1, { within: 20000, every: 100 });
+    assert.equal(await subjectFor('dash.example'), 'second');
+    fs.copyFileSync(third.key, second.key);
+    await until('the new pair', async () => await reloads('ok') === 1, { within: 20000, every: 100 });
+    assert.equal(await subjectFor('dash.example'), 'third');
+    assert.equal(await subjectFor('localhost'), 'first');
+    const left = await named.metric('gw_tls_certificate_left_seconds'); // of the one that is the first to go
+    assert.ok(left > 2.9 * 86400 && left <= 3 * 86400, `${left}`);
+    await named.stop();
+});
+
 test('a viewer over wss that does not read gets one merged update when it does', async () => {
     const slow = await WsViewer.open(gateway.port, { wire: 'raw', keeps: false });
     const brisk = await WsViewer.open(gateway.port, { wire: 'raw', keeps: false });

@@ -36,13 +36,13 @@ export function caOf() {
 }
 
 /**
- * A certificate for 127.0.0.1 and localhost, and its key: {certificate, key, serial}, the first two are files. `name` is its common
+ * A certificate for 127.0.0.1 and `names`, and its key: {certificate, key, serial}, the first two are files. `name` is its common
  * name; days may be negative: it has expired.
  */
-export function makeCertificate(name = 'gateway', { days = 30, kind = ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256'] } = {}) {
+export function makeCertificate(name = 'gateway', { days = 30, kind = ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256'], names = ['localhost'] } = {}) {
     caOf();
     const file = (ending) => path.join(directory, `${name}.${ending}`);
-    fs.writeFileSync(file('ext'), 'subjectAltName=DNS:localhost,IP:127.0.0.1\n');
+    fs.writeFileSync(file('ext'), `subjectAltName=${names.map((each) => `DNS:${each},`).join('')}IP:127.0.0.1\n`);
     openssl('req', '-new', '-newkey', ...kind, '-nodes', '-keyout', file('key'), '-out', file('csr'), '-subj', `/CN=${name}`);
     // x509 takes no dates, and days that are over only from OpenSSL 3 on.
     openssl('x509', '-req', '-in', file('csr'), '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', String(days),

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "config/config.h"
+#include "../io/tls_client.h"
 #include "../support/allocations.h"
 
 static char directory[64];
@@ -698,10 +699,21 @@ static void test_every_line_of_the_example_can_be_brought_into_force(void **cont
     (void)context;
     char *example = printed(config_print_example);
     char *text = without_comment_marks(example);
-    const char *upstreams[] = {"SOPHIA_REDIS_HOST=a", "SOPHIA_POSTGRES_URL=postgresql://a", NULL};
+    struct tls_files files;
+    char certificate[128], key[128];
+    tls_files_make(&files, -60, 86400 * 365, NULL);
+    (void)snprintf(certificate, sizeof certificate, "SOPHIA_TLS_CERTIFICATE_FILE=%s", files.certificate);
+    (void)snprintf(key, sizeof key, "SOPHIA_TLS_KEY_FILE=%s", files.key);
+    const char *elsewhere[] = {"SOPHIA_REDIS_HOST=a", "SOPHIA_POSTGRES_URL=postgresql://a", certificate, key,
+                               NULL};
+    assert_int_equal(symlink(files.certificate, path_of("intranet.pem")), 0);
+    assert_int_equal(symlink(files.key, path_of("intranet.key")), 0);
     write_file("sales.secret", "whsec_c2FsZXM=", 0600);
     write_file("sales.secret.old", "whsec_c2FsZXN0", 0600);
-    struct config *config = must_load(text, upstreams);
+    struct config *config = must_load(text, elsewhere);
+    assert_int_equal(config->tls.certificate_count, 1);
+    assert_int_equal(config->ingest.key_count, 1);
+    assert_int_equal(config->admin.key_count, 1);
     assert_int_equal(config->ingest.mapping_count, 1);
     assert_int_equal(config->webhooks.hook_count, 1);
     assert_int_equal(config->postgres.notification_count, 1);
@@ -709,6 +721,7 @@ static void test_every_line_of_the_example_can_be_brought_into_force(void **cont
     assert_int_equal(config->redis.stream_count, 1);
     assert_int_equal(config->listen.port, 8080);
     config_finish(config);
+    tls_files_remove(&files);
     free(text);
     free(example);
 }

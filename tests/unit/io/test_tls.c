@@ -7,11 +7,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -557,6 +559,54 @@ static void test_a_reload_is_for_new_connections_and_bad_files_change_nothing(vo
     tls_files_remove(&old);
 }
 
+/** At a time of its own: two in a row may fall into one tick of the kernel's clock. */
+static void replace_file(const char *from, const char *to)
+{
+    static time_t at_s = 1700000000;
+    const struct timespec times[2] = {{.tv_sec = ++at_s}, {.tv_sec = at_s}};
+    copy_file(from, to);
+    assert_int_equal(utimensat(AT_FDCWD, to, times, 0), 0);
+}
+
+static void test_files_that_change_are_read_when_they_are_left_alone(void **state)
+{
+    (void)state;
+    struct scene scene = {.metrics = metrics_create()};
+    struct tls_files used, fresh;
+    tls_files_make(&used, -60, YEAR_S, NULL);
+    tls_files_make(&fresh, -60, 2 * YEAR_S, NULL);
+    scene.tls = tls_of(scene.metrics, &used, TLS_VERSION_1_2, 1);
+    assert_non_null(scene.tls);
+    tls_tick(scene.tls);
+    replace_file(fresh.certificate, used.certificate);
+    tls_tick(scene.tls);
+    tls_tick(scene.tls);
+    now_ms += 1900;
+    replace_file(fresh.key, used.key); /* just in time */
+    tls_tick(scene.tls);
+    now_ms += 1900;
+    tls_tick(scene.tls);
+    assert_in_range(count(&scene, "gw_tls_certificate_left_seconds", NULL), YEAR_S - 60, YEAR_S);
+    assert_true(count(&scene, "gw_tls_reloads_total", "result=\"refused\"") == 0);
+    now_ms += 100;
+    tls_tick(scene.tls);
+    assert_in_range(count(&scene, "gw_tls_certificate_left_seconds", NULL), 2 * YEAR_S - 60, 2 * YEAR_S);
+    now_ms += 10000;
+    tls_tick(scene.tls); /* nothing new */
+    assert_true(count(&scene, "gw_tls_reloads_total", "result=\"ok\"") == 1);
+    assert_int_equal(unlink(used.key), 0);
+    for (int i = 0; i < 3; i++) {
+        tls_tick(scene.tls);
+        now_ms += 5000;
+    }
+    assert_true(count(&scene, "gw_tls_reloads_total", "result=\"refused\"") == 1); /* said once */
+    assert_in_range(count(&scene, "gw_tls_certificate_left_seconds", NULL), 2 * YEAR_S - 60, 2 * YEAR_S);
+    tls_destroy(scene.tls);
+    metrics_destroy(scene.metrics);
+    tls_files_remove(&used);
+    tls_files_remove(&fresh);
+}
+
 static void test_a_port_without_its_files_is_not_made(void **state)
 {
     (void)state;
@@ -609,6 +659,7 @@ int main(void)
         cmocka_unit_test(test_what_is_not_tls_is_told_apart),
         cmocka_unit_test(test_a_pair_is_judged_before_it_is_used),
         cmocka_unit_test(test_a_reload_is_for_new_connections_and_bad_files_change_nothing),
+        cmocka_unit_test(test_files_that_change_are_read_when_they_are_left_alone),
         cmocka_unit_test(test_a_port_without_its_files_is_not_made),
         cmocka_unit_test(test_a_websocket_key_is_answered_as_the_rfc_says),
     };
