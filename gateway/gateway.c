@@ -46,6 +46,7 @@ enum {
     DRAIN_STRAGGLER_MS = 500, /* after the window, for those whose turn was at its very end */
     HELLO_TIMEOUT_MS = 10000, /* PROTOCOL.md, "WebSocket" */
     NODE_NAME_MAX = 64,
+    ADMIN_CONNECTIONS_MAX = 256, /* at listen.admin_port, whatever goes on at the other one */
 };
 
 struct gateway {
@@ -60,8 +61,10 @@ struct gateway {
     struct audit *audit;       /* NULL: none */
     struct token_door *tokens; /* NULL: none */
     struct access *access;
-    struct tls *tls; /* NULL: the port is plain */
+    struct tls *tls;       /* NULL: the port is plain */
+    struct tls *admin_tls; /* NULL: plain, or the same */
     struct listener *listener;
+    struct listener *admin_listener; /* NULL: all is on the other one */
     struct token_sessions *sessions;
     struct ws_transport *ws;
     struct sse_transport *sse;
@@ -128,19 +131,25 @@ static void on_hub_due(void *context)
 
 /* ---- drain ---- */
 
+static uint32_t busy_count(const struct gateway *gateway)
+{
+    return listener_busy_count(gateway->listener) +
+           (gateway->admin_listener ? listener_busy_count(gateway->admin_listener) : 0);
+}
+
 static void on_drain_look(void *context)
 {
     struct gateway *gateway = context;
     const struct config_drain *drain = &gateway->config->drain;
     uint64_t elapsed_ms = clock_monotonic_ms() - gateway->drain_began_ms;
-    if (hub_viewer_count(gateway->hub) == 0 && listener_busy_count(gateway->listener) == 0) {
+    if (hub_viewer_count(gateway->hub) == 0 && busy_count(gateway) == 0) {
         log_info("drained", LOG_INT("took_ms", elapsed_ms));
         loop_stop(gateway->loop);
         return;
     }
     if (elapsed_ms >= drain->grace_ms) {
         log_warn("drain grace is over, stopping", LOG_INT("viewers", hub_viewer_count(gateway->hub)),
-                 LOG_INT("requests", listener_busy_count(gateway->listener)));
+                 LOG_INT("requests", busy_count(gateway)));
         loop_stop(gateway->loop);
         return;
     }
@@ -170,6 +179,9 @@ static void on_stop_signal(void *context)
     gateway->health.is_draining = true;
     gateway->drain_began_ms = clock_monotonic_ms();
     listener_stop_accepting(gateway->listener);
+    if (gateway->admin_listener) {
+        listener_stop_accepting(gateway->admin_listener);
+    }
     hub_drain(gateway->hub, drain->window_ms, drain->moved_url);
     /* Not at once: what was just accepted is not read yet. */
     loop_timer_arm(gateway->drain_timer, DRAIN_LOOK_MS);
@@ -210,6 +222,7 @@ static void on_reload_signal(void *context)
     is_done = (!gateway->audit || audit_reopen(gateway->audit)) && is_done;
     reload_keys(gateway);
     is_done = (!gateway->tls || tls_reload(gateway->tls)) && is_done;
+    is_done = (!gateway->admin_tls || tls_reload(gateway->admin_tls)) && is_done;
     is_done = source_set_reload(gateway->sources) && is_done;
     is_done = (!gateway->tokens || token_door_reload(gateway->tokens)) && is_done;
     if (!reload_definitions(gateway->config, gateway->pipeline) || !is_done) {
@@ -231,9 +244,23 @@ static void warn_about_door(const struct gateway *gateway)
     }
 }
 
+/** First: who sees the other one listen may use this one. */
+static bool open_admin_door(struct gateway *gateway)
+{
+    if (!gateway->admin_listener) {
+        return true;
+    }
+    if (listener_start(gateway->admin_listener) != RESULT_OK) {
+        return false;
+    }
+    log_info("listening for producers and operators", LOG_TEXT("host", gateway->config->listen.admin_host),
+             LOG_INT("port", listener_port(gateway->admin_listener)));
+    return true;
+}
+
 static void open_door(struct gateway *gateway)
 {
-    if (listener_start(gateway->listener) != RESULT_OK) {
+    if (!open_admin_door(gateway) || listener_start(gateway->listener) != RESULT_OK) {
         gateway->has_failed = true;
         loop_stop(gateway->loop);
         return;
@@ -326,8 +353,12 @@ static bool build_tls(struct gateway *gateway)
     if (config->certificate_file && has_secret) {
         gateway->tls = tls_create(&options, gateway->metrics);
     }
+    options.client_ca_file = gateway->config->listen.admin_client_ca_file;
+    if (gateway->tls && options.client_ca_file) {
+        gateway->admin_tls = tls_create(&options, gateway->metrics);
+    }
     explicit_bzero(&options.secret, sizeof options.secret);
-    return !config->certificate_file || gateway->tls;
+    return (!config->certificate_file || gateway->tls) && (!options.client_ca_file || gateway->admin_tls);
 }
 
 static bool build_audit(struct gateway *gateway)
@@ -377,6 +408,24 @@ static bool build_access(struct gateway *gateway)
     return gateway->access != NULL;
 }
 
+/** As the other one, but for who comes: few, known, directly, and never from another page. */
+static bool build_admin_listener(struct gateway *gateway, const struct listener_options *like)
+{
+    struct listener_options options = *like;
+    options.host = gateway->config->listen.admin_host;
+    options.port = gateway->config->listen.admin_port;
+    options.is_admin = true;
+    options.max_connections = ADMIN_CONNECTIONS_MAX;
+    options.other_connections = like->max_connections;
+    options.max_connections_per_address = 0;
+    options.tls = gateway->admin_tls ? gateway->admin_tls : gateway->tls;
+    options.allowed_origins = NULL;
+    options.trusted_proxies = NULL;
+    options.takes_proxy_protocol = false;
+    gateway->admin_listener = listener_create(gateway->loop, gateway->metrics, &options);
+    return gateway->admin_listener != NULL;
+}
+
 static bool build_listener(struct gateway *gateway)
 {
     const struct config *config = gateway->config;
@@ -401,9 +450,10 @@ static bool build_listener(struct gateway *gateway)
         .trusted_proxies = (const char *const *)config->listen.trusted_proxies,
         .forwarded_form = config->listen.forwarded_header,
         .takes_proxy_protocol = config->listen.proxy_protocol,
+        .other_connections = config->listen.admin_port != 0 ? ADMIN_CONNECTIONS_MAX : 0,
     };
     gateway->listener = listener_create(gateway->loop, gateway->metrics, &options);
-    return gateway->listener != NULL;
+    return gateway->listener && (config->listen.admin_port == 0 || build_admin_listener(gateway, &options));
 }
 
 static bool build_transports(struct gateway *gateway)
@@ -450,6 +500,7 @@ static bool build_transports(struct gateway *gateway)
     }
     const struct http_endpoints_options endpoints_options = {
         .listener = gateway->listener,
+        .admin_listener = gateway->admin_listener,
         .pipeline = gateway->pipeline,
         .access = gateway->access,
         .metrics = gateway->metrics,
@@ -486,6 +537,7 @@ static bool build_sources(struct gateway *gateway)
         .config = gateway->config,
         .loop = gateway->loop,
         .listener = gateway->listener,
+        .ingest_listener = gateway->admin_listener ? gateway->admin_listener : gateway->listener,
         .pipeline = gateway->pipeline,
         .access = gateway->access,
         .metrics = gateway->metrics,
@@ -579,6 +631,7 @@ void gateway_destroy(struct gateway *gateway)
         data_path_close_journals(gateway->data_path);
     }
     listener_destroy(gateway->listener);
+    listener_destroy(gateway->admin_listener);
     source_set_destroy(gateway->sources);
     ws_transport_destroy(gateway->ws);
     sse_transport_destroy(gateway->sse);
@@ -586,6 +639,7 @@ void gateway_destroy(struct gateway *gateway)
     http_endpoints_destroy(gateway->endpoints);
     static_files_destroy(gateway->files);
     tls_destroy(gateway->tls);
+    tls_destroy(gateway->admin_tls);
     access_destroy(gateway->access);
     token_door_destroy(gateway->tokens);
     pipeline_destroy(gateway->pipeline);

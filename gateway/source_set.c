@@ -44,7 +44,7 @@ static bool add_ingest(struct source_set *set, const struct source_set_options *
 {
     const struct config_ingest *ingest = &options->config->ingest;
     const struct http_ingest_options ingest_options = {
-        .listener = options->listener,
+        .listener = options->ingest_listener,
         .pipeline = options->pipeline,
         .access = options->access,
         .metrics = options->metrics,

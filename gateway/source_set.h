@@ -24,6 +24,7 @@ struct source_set_options {
     const struct config *config;
     struct loop *loop;
     struct listener *listener;
+    struct listener *ingest_listener; /* the same, or the one for producers */
     struct pipeline *pipeline;
     const struct access *access;
     struct metrics *metrics;

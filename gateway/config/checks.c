@@ -44,13 +44,30 @@ static void check_secret(const struct loading *loading, const char *name, const 
     }
 }
 
-static void check_host(const struct loading *loading)
+static void check_host(const struct loading *loading, const char *name, const char *host)
 {
     unsigned char address[sizeof(struct in6_addr)];
-    const char *host = loading->config->listen.host;
     if (host && inet_pton(AF_INET, host, address) != 1 && inet_pton(AF_INET6, host, address) != 1) {
-        loading_say(loading, loading_origin(loading, "listen.host"), "listen.host",
+        loading_say(loading, loading_origin(loading, name), name,
                     "\"%.64s\" is not an IP address, such as 127.0.0.1, 0.0.0.0 or ::", host);
+    }
+}
+
+static void check_admin_port(const struct loading *loading)
+{
+    const struct config_listen *listen = &loading->config->listen;
+    const char *ca_file = listen->admin_client_ca_file;
+    const char name[] = "listen.admin_client_ca_file";
+    char problem[TLS_PROBLEM_BYTES];
+    if (listen->admin_port != 0 && listen->admin_port == listen->port) {
+        loading_say(loading, loading_origin(loading, "listen.admin_port"), "listen.admin_port",
+                    "%u is listen.port: it must be another one", listen->admin_port);
+    }
+    if (ca_file && (listen->admin_port == 0 || !loading->config->tls.certificate_file)) {
+        loading_say(loading, loading_origin(loading, name), name,
+                    "needs listen.admin_port and tls.certificate_file");
+    } else if (ca_file && !tls_client_ca_check(ca_file, problem)) {
+        loading_say(loading, loading_origin(loading, name), name, "%s", problem);
     }
 }
 
@@ -484,7 +501,9 @@ static void check_workers(const struct loading *loading)
 
 void loading_check(const struct loading *loading)
 {
-    check_host(loading);
+    check_host(loading, "listen.host", loading->config->listen.host);
+    check_host(loading, "listen.admin_host", loading->config->listen.admin_host);
+    check_admin_port(loading);
     check_origins(loading);
     check_hosts(loading);
     check_proxies(loading);

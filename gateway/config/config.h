@@ -41,6 +41,9 @@ struct config_listen {
     uint32_t ping_after_s;
     uint32_t hang_up_after_s;
     uint32_t request_timeout_s;
+    char *admin_host;           /* IP address */
+    uint16_t admin_port;        /* 0: what is for producers and operators is on the other port */
+    char *admin_client_ca_file; /* NULL: no certificates of clients */
 };
 
 struct config_tls {

@@ -52,6 +52,13 @@ const struct option config_options[OPTION_COUNT] = {
      "A viewer that was silent for this long, pings included, is gone."},
     {"listen.request_timeout_s", OPTION_INTEGER, AT(listen.request_timeout_s), "10", 1, 600, NULL, false,
      "An HTTP request must be complete within this time."},
+    {"listen.admin_port", OPTION_PORT, AT(listen.admin_port), "0", 0, 65535, NULL, false,
+     "TCP port of its own for producers and operators: ingest, clearing the cache, metrics and detailed health are then only there; 0 is none."},
+    {"listen.admin_host", OPTION_TEXT, AT(listen.admin_host), "127.0.0.1", 0, 64, NULL, false,
+     "IP address for listen.admin_port."},
+    {"listen.admin_client_ca_file", OPTION_PATH, AT(listen.admin_client_ca_file), NULL, 0, TEXT_MAX_BYTES,
+     NULL, false,
+     "PEM file: at listen.admin_port clients must show a certificate that leads to one of these; it needs TLS."},
     {"tls.certificate_file", OPTION_PATH, AT(tls.certificate_file), NULL, 0, TEXT_MAX_BYTES, NULL, false,
      "PEM file: our certificate, then those that lead to its root; with tls.key_file the port speaks TLS, and nothing else. "
      "Read again when they change, and at SIGHUP."},

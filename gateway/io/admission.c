@@ -385,6 +385,8 @@ static bool check_route(struct http_exchange *exchange)
         refuse_method(exchange, allowed);
     } else if (exchange->route == NULL) {
         exchange_refuse(exchange, REFUSED_NOT_FOUND, 404, "not_found", NULL, has_body);
+    } else if (exchange->route->is_not_for_pages && judge_origin(exchange) != ORIGIN_OURS) {
+        exchange_refuse(exchange, REFUSED_ORIGIN, 403, "origin_not_allowed", NULL, has_body);
     } else if (exchange->route->needs_json && (method & HTTP_POST) &&
                !is_json(request_header(exchange->request, "content-type"))) {
         exchange_refuse(exchange, REFUSED_MEDIA_TYPE, 415, "json_required",

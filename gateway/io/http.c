@@ -305,6 +305,11 @@ bool http_peer_is_loopback(const struct http_exchange *exchange)
     return ip_address_is_loopback(&exchange->client);
 }
 
+bool http_is_admin(const struct http_exchange *exchange)
+{
+    return exchange->listener->options.is_admin;
+}
+
 /* Reading. */
 
 static void consume(struct http_exchange *exchange, size_t length)

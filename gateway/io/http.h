@@ -24,6 +24,7 @@ struct http_route {
     const char *pattern;   /* "/health", "/api/v1/dashboards/{id}/events"; a trailing "*" matches the rest */
     size_t body_max_bytes; /* for POST; larger is answered 413 before it is read */
     bool needs_json;       /* POST without a JSON content type is answered 415 */
+    bool is_not_for_pages; /* of other origins: 403, also for those that are listed, which may read only */
     void *context;
     /** Optional, for a trailing "*": is there anything at this path? No is 404 for every method, not 405. */
     bool (*exists)(void *context, const char *path);
@@ -49,6 +50,9 @@ const char *http_body(const struct http_exchange *exchange, size_t *out_length);
 /** The client's: behind a proxy we trust the one that it names. "" when the proxy does not know it, which is not loopback. */
 const char *http_peer_address(const struct http_exchange *exchange);
 bool http_peer_is_loopback(const struct http_exchange *exchange);
+
+/** Did it come in by the port for producers and operators? */
+bool http_is_admin(const struct http_exchange *exchange);
 
 /** Extra answer headers, before http_answer/http_stream_start. Copied. At most 16. */
 void http_set_header(struct http_exchange *exchange, const char *name, const char *value);

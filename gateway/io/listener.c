@@ -40,6 +40,7 @@ enum {
 };
 
 static const char *const kind_labels[KIND_COUNT] = {"kind=\"http\"", "kind=\"ws\"", "kind=\"sse\""};
+static const char admin_kind_label[] = "kind=\"admin\""; /* of all connections of such a port */
 
 static const char *const refusal_labels[REFUSED_COUNT] = {
     [REFUSED_MAX_CONNECTIONS] = "reason=\"max_connections\"",
@@ -74,27 +75,42 @@ static const char *const inflate_labels[INFLATE_RESULT_COUNT] = {
     [INFLATE_NO_MEMORY] = "result=\"no_memory\"",
 };
 
+/** What the ports of a process would overwrite for each other; what they count adds up. */
+static void register_gauges(struct listener *listener, struct metrics *metrics)
+{
+    listener->uses_io_uring =
+        metrics_gauge(metrics, "gw_io_uring", NULL, "1 while frames for many viewers leave by io_uring.");
+    listener->accept_waiting = metrics_gauge(
+        metrics, "gw_accept_waiting", NULL,
+        "Connections in the kernel's queue when accepting last paused; 0 once it was found empty.");
+    listener->address_count =
+        metrics_gauge(metrics, "gw_addresses", NULL,
+                      "Peer addresses with connections; 0 while listen.max_connections_per_address is off.");
+}
+
 static void register_metrics(struct listener *listener, struct metrics *metrics)
 {
     static const char *const code_labels[] = {"code=\"1xx\"", "code=\"2xx\"", "code=\"3xx\"", "code=\"4xx\"",
                                               "code=\"5xx\""};
-    for (unsigned i = 0; i < KIND_COUNT; i++) {
-        listener->connections[i] =
-            metrics_gauge(metrics, "gw_connections", kind_labels[i], "Open connections.");
+    static const char connections_help[] = "Open connections.";
+    if (listener->options.is_admin) {
+        listener->connections[KIND_HTTP] =
+            metrics_gauge(metrics, "gw_connections", admin_kind_label, connections_help);
+    } else {
+        register_gauges(listener, metrics);
+        for (unsigned i = 0; i < KIND_COUNT; i++) {
+            listener->connections[i] =
+                metrics_gauge(metrics, "gw_connections", kind_labels[i], connections_help);
+        }
     }
     listener->accepted = metrics_counter(metrics, "gw_accepted_total", NULL, "Connections accepted.");
     listener->merged_frames =
         metrics_counter(metrics, "gw_merged_frames_total", NULL,
                         "Frames that left in one write with an earlier one of their viewer.");
-    listener->uses_io_uring =
-        metrics_gauge(metrics, "gw_io_uring", NULL, "1 while frames for many viewers leave by io_uring.");
     for (unsigned i = 0; i < INFLATE_RESULT_COUNT; i++) {
         listener->inflated[i] = metrics_counter(metrics, "gw_inflate_total", inflate_labels[i],
                                                 "Compressed messages from viewers, by what became of them.");
     }
-    listener->accept_waiting = metrics_gauge(
-        metrics, "gw_accept_waiting", NULL,
-        "Connections in the kernel's queue when accepting last paused; 0 once it was found empty.");
     listener->accept_pause_seconds =
         metrics_histogram(metrics, "gw_accept_pause_seconds", NULL,
                           "Pauses in accepting, for listen.accepts_per_s, in seconds.",
@@ -103,9 +119,6 @@ static void register_metrics(struct listener *listener, struct metrics *metrics)
         metrics_counter(metrics, "gw_tls_handshakes_put_off_total", NULL,
                         "Times that a TLS handshake waited for the next turn, because those of this one had "
                         "taken long enough.");
-    listener->address_count =
-        metrics_gauge(metrics, "gw_addresses", NULL,
-                      "Peer addresses with connections; 0 while listen.max_connections_per_address is off.");
     for (unsigned i = 0; i < REFUSED_COUNT; i++) {
         listener->refused[i] = metrics_counter(metrics, "gw_refused_total", refusal_labels[i],
                                                "Connections, handshakes and requests refused, by reason.");
@@ -471,6 +484,7 @@ void listener_add_http(struct listener *listener, const struct http_route *route
 void listener_add_ws(struct listener *listener, const struct ws_route *route)
 {
     assert(listener->ws_route_count < WS_ROUTES_MAX && listener->ws_service == NULL);
+    assert(!listener->options.is_admin);
     assert(route->subprotocol != NULL && strlen(route->subprotocol) < 64);
     listener->ws_routes[listener->ws_route_count++] = *route;
 }
@@ -546,7 +560,8 @@ static void fit_descriptor_limit(struct listener *listener)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
         return; /* then the present limit holds */
     }
-    rlim_t wanted = (rlim_t)listener->options.max_connections + DESCRIPTORS_RESERVED;
+    rlim_t wanted = (rlim_t)listener->options.max_connections + listener->options.other_connections +
+                    DESCRIPTORS_RESERVED;
     limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
         log_warn("descriptor limit not changed, continuing", LOG_TEXT("err", strerror(errno)));
@@ -556,7 +571,10 @@ static void fit_descriptor_limit(struct listener *listener)
         /* Turned away with an answer, and with descriptors left for upstreams to be reached again. */
         rlim_t rest = limit.rlim_cur / 2;
         rlim_t room = limit.rlim_cur > DESCRIPTORS_RESERVED ? limit.rlim_cur - DESCRIPTORS_RESERVED : 0;
-        listener->max_connections = (uint32_t)(room > rest ? room : rest);
+        room = room > rest ? room : rest;
+        if (room < listener->max_connections) {
+            listener->max_connections = (uint32_t)room;
+        }
         log_warn(
             "descriptor limit (RLIMIT_NOFILE) is too low for listen.max_connections, fewer are let in, continuing",
             LOG_INT("limit", limit.rlim_cur), LOG_INT("needed", wanted),
@@ -567,7 +585,7 @@ static void fit_descriptor_limit(struct listener *listener)
 enum result listener_start(struct listener *listener)
 {
     fit_descriptor_limit(listener);
-    if (!ws_service_start(listener)) {
+    if (!listener->options.is_admin && !ws_service_start(listener)) {
         return RESULT_IO;
     }
     enum result result = bind_address(listener);

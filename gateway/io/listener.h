@@ -46,6 +46,8 @@ struct listener_options {
     const char *const
         *trusted_proxies; /* NULL-terminated networks, as ip_network_parse() reads them; NULL: none */
     enum forwarded_form forwarded_form; /* which header tells whom a trusted proxy serves */
+    bool is_admin;              /* a port for producers and operators: counted apart, without WebSockets */
+    uint32_t other_connections; /* of other ports of this process: descriptors are kept for them, too */
     bool takes_proxy_protocol; /* connections begin with a PROXY header, and come from trusted proxies only */
 };
 

@@ -32,6 +32,7 @@ enum {
     TICKETS_PER_HANDSHAKE = 1, /* two by default; each costs the record, and the client keeps the last one */
     TICKET_LIFETIME_S = 7200,  /* what clients are told; the keys live that long at least */
     DAY_S = 86400,
+    SETTLE_MS = 2000, /* files that have changed are left alone for that long */
 };
 
 /* ChaCha20 only for clients that put it first: those without AES in hardware (SSL_OP_PRIORITIZE_CHACHA). */
@@ -48,6 +49,7 @@ enum tls_reason {
     REASON_NO_SHARED_CIPHER,
     REASON_NO_SHARED_PROTOCOL,
     REASON_CERTIFICATE_REFUSED,
+    REASON_CLIENT_CERTIFICATE,
     REASON_ALERT,
     REASON_BAD_RECORD,
     REASON_TIMEOUT,
@@ -64,6 +66,7 @@ static const char *const reason_labels[REASON_COUNT] = {
     [REASON_NO_SHARED_CIPHER] = "reason=\"no_shared_cipher\"",
     [REASON_NO_SHARED_PROTOCOL] = "reason=\"no_shared_protocol\"",
     [REASON_CERTIFICATE_REFUSED] = "reason=\"certificate_refused\"",
+    [REASON_CLIENT_CERTIFICATE] = "reason=\"client_certificate\"",
     [REASON_ALERT] = "reason=\"alert\"",
     [REASON_BAD_RECORD] = "reason=\"bad_record\"",
     [REASON_TIMEOUT] = "reason=\"timeout\"",
@@ -84,7 +87,8 @@ struct tls {
     struct tls_pair pairs[TLS_PAIRS_MAX];
     struct identity identities[TLS_PAIRS_MAX];
     uint64_t read_stamp; /* of the files (stamp_of()) when they were read, whatever came of it */
-    uint64_t seen_stamp; /* at the last tick */
+    uint64_t seen_stamp; /* at the last tick, and since when it is that */
+    uint64_t seen_ms;
     struct tls_tickets tickets;
     struct metric *handshakes[2]; /* full, resumed */
     struct metric *failures[REASON_COUNT];
@@ -219,6 +223,34 @@ void tls_pair_check(const struct tls_pair *pair, struct tls_pair_check *out_chec
     SSL_CTX_free(context);
 }
 
+/* Certificates of clients. */
+
+/** An empty or broken file would let in nobody, or not be noticed. */
+static bool load_client_ca(SSL_CTX *context, const char *path)
+{
+    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(path);
+    if (!names || SSL_CTX_load_verify_file(context, path) != 1) {
+        sk_X509_NAME_pop_free(names, X509_NAME_free);
+        return false;
+    }
+    SSL_CTX_set_client_CA_list(context, names); /* takes them */
+    return true;
+}
+
+bool tls_client_ca_check(const char *path, char out_problem[TLS_PROBLEM_BYTES])
+{
+    struct tls_pair_check check = {.fault = TLS_PAIR_OK};
+    SSL_CTX *context = context_bare();
+    ERR_clear_error();
+    bool is_good = context && load_client_ca(context, path);
+    if (!is_good) {
+        say_not_taken(&check, TLS_PAIR_CERTIFICATE, path, false);
+        memcpy(out_problem, check.problem, sizeof check.problem);
+    }
+    SSL_CTX_free(context);
+    return is_good;
+}
+
 /* What a context is set to. */
 
 /** "h2" first is what browsers offer: we take the one we speak, and refuse who does not. */
@@ -292,9 +324,27 @@ static int choose_certificate(SSL *ssl, int *alert, void *context)
     return SSL_TLSEXT_ERR_NOACK;
 }
 
+/**
+ * No session is resumed where clients show certificates: a ticket of another port has the same keys and would spare its holder the
+ * proof, and one of ours would outlive the list of those who may come in.
+ */
+static bool ask_for_certificate(SSL_CTX *context, const char *client_ca_file)
+{
+    SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    return SSL_CTX_set_num_tickets(context, 0) == 1 && load_client_ca(context, client_ca_file);
+}
+
+static bool set_tickets(SSL_CTX *context)
+{
+    return SSL_CTX_set_num_tickets(context, TICKETS_PER_HANDSHAKE) == 1 &&
+           SSL_CTX_set_tlsext_ticket_key_evp_cb(context, seal_or_open_ticket) == 1;
+}
+
 static bool set_up(SSL_CTX *context, struct tls *tls)
 {
     static const unsigned char session_context[] = "sophia-gateway"; /* tickets outlive their SSL_CTX */
+    const char *client_ca_file = tls->options.client_ca_file;
     int least = tls->options.min_version == TLS_VERSION_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
     SSL_CTX_set_app_data(context, tls);
     SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
@@ -314,9 +364,8 @@ static bool set_up(SSL_CTX *context, struct tls *tls)
            SSL_CTX_set_cipher_list(context, CIPHERS_1_2) == 1 &&
            SSL_CTX_set_ciphersuites(context, CIPHERS_1_3) == 1 &&
            SSL_CTX_set1_groups_list(context, GROUPS) == 1 &&
-           SSL_CTX_set_num_tickets(context, TICKETS_PER_HANDSHAKE) == 1 &&
            SSL_CTX_set_session_id_context(context, session_context, sizeof session_context - 1) == 1 &&
-           SSL_CTX_set_tlsext_ticket_key_evp_cb(context, seal_or_open_ticket) == 1;
+           (client_ca_file ? ask_for_certificate(context, client_ca_file) : set_tickets(context));
 }
 
 /** NULL with check->problem. */
@@ -422,13 +471,16 @@ static void bring_up_to_date(struct tls *tls)
     metric_set(tls->left, (double)(expires_s(tls) - clock_wall_ms() / 1000));
 }
 
-/* Two looks that agree: certificate and key are two files, and are not replaced in one step. */
+/* Not at once: certificate and key are two files, and are not replaced in one step. */
 void tls_tick(struct tls *tls)
 {
     uint64_t stamp = stamp_of(tls);
-    bool is_settled = stamp == tls->seen_stamp;
-    tls->seen_stamp = stamp;
-    if (is_settled && stamp != tls->read_stamp) {
+    uint64_t now_ms = tls->options.monotonic_ms();
+    if (stamp != tls->seen_stamp) {
+        tls->seen_stamp = stamp;
+        tls->seen_ms = now_ms;
+    }
+    if (stamp != tls->read_stamp && now_ms - tls->seen_ms >= SETTLE_MS) {
         (void)tls_reload(
             tls); /* it has said and counted what is wrong; it will be tried when they change again */
     } else {
@@ -544,6 +596,9 @@ static enum tls_reason reason_of_ssl(int reason)
     case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
     case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
         return REASON_CERTIFICATE_REFUSED;
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+    case SSL_R_CERTIFICATE_VERIFY_FAILED:
+        return REASON_CLIENT_CERTIFICATE;
     case SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC:
     case SSL_R_BAD_RECORD_TYPE:
     case SSL_R_DATA_LENGTH_TOO_LONG:

@@ -43,6 +43,9 @@ struct tls_pair_check {
 /** Are these usable? Reads the files. The times are told, not judged. */
 void tls_pair_check(const struct tls_pair *pair, struct tls_pair_check *out_check);
 
+/** Does the file hold certificates that those of clients can lead to? False: out_problem says what is wrong, for a person. */
+bool tls_client_ca_check(const char *path, char out_problem[TLS_PROBLEM_BYTES]);
+
 /* A port. */
 
 struct tls_options {
@@ -51,6 +54,8 @@ struct tls_options {
         *more;         /* for clients that ask for one of their DNS names (SNI); all others get `pair` */
     size_t more_count; /* less than TLS_PAIRS_MAX */
     enum tls_version min_version;
+    const char *
+        client_ca_file; /* PEM: clients must show a certificate that leads to one of these; NULL: none is asked for */
     struct tls_secret secret;       /* copied */
     uint64_t (*monotonic_ms)(void); /* the clock of the ticket keys */
 };
@@ -67,8 +72,8 @@ void tls_destroy(struct tls *tls);
 bool tls_reload(struct tls *tls);
 
 /**
- * What time changes: ticket keys, and the days left. Files that have changed, and not again since the call before, are read again:
- * call it every few seconds.
+ * What time changes: ticket keys, and the days left. Files that have changed, and not again for two seconds, are read again: call it
+ * every few seconds.
  */
 void tls_tick(struct tls *tls);
 

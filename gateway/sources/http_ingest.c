@@ -546,6 +546,7 @@ struct source *http_ingest_create(const struct http_ingest_options *options)
                                              .pattern = "/api/v1/data-flow/ingest",
                                              .body_max_bytes = INGEST_BODY_MAX_BYTES,
                                              .needs_json = true,
+                                             .is_not_for_pages = true,
                                              .context = ingest,
                                              .on_head = on_head,
                                              .on_request = on_request,

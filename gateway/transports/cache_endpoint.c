@@ -112,6 +112,7 @@ struct cache_endpoint *cache_endpoint_create(const struct cache_endpoint_options
                                              .pattern = "/api/v1/data-flow/cache/clear",
                                              .body_max_bytes = CLEAR_BODY_MAX_BYTES,
                                              .needs_json = true,
+                                             .is_not_for_pages = true,
                                              .context = endpoint,
                                              .on_head = on_head,
                                              .on_request = on_clear,

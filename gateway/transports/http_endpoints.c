@@ -365,6 +365,10 @@ static void on_health(void *context, struct http_exchange *exchange)
                      "level is basic, detailed or diagnostic");
         return;
     }
+    if (detail != DETAIL_BASIC && endpoints->options.admin_listener && !http_is_admin(exchange)) {
+        http_problem(exchange, 403, result_name(RESULT_FORBIDDEN), "this level is for the admin port");
+        return;
+    }
     if (detail != DETAIL_BASIC && !may_read(endpoints, exchange)) {
         return;
     }
@@ -481,29 +485,50 @@ static void on_metrics(void *context, struct http_exchange *exchange)
 
 /* ---- life cycle ---- */
 
+struct get_route {
+    const char *pattern;
+    void (*on_request)(void *context, struct http_exchange *exchange);
+};
+
+static void add_gets(struct http_endpoints *endpoints, struct listener *listener,
+                     const struct get_route *routes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        listener_add_http(listener, &(struct http_route){
+                                        .methods = HTTP_GET,
+                                        .pattern = routes[i].pattern,
+                                        .context = endpoints,
+                                        .on_request = routes[i].on_request,
+                                    });
+    }
+}
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
 static void add_routes(struct http_endpoints *endpoints)
 {
-    static const struct {
-        const char *pattern;
-        void (*on_request)(void *context, struct http_exchange *exchange);
-    } routes[] = {
+    static const struct get_route for_viewers[] = {
         {"/api/v1/dashboards", on_boards},
         {"/api/v1/dashboards/{id}", on_snapshot},
         {"/api/v1/dashboards/{id}/definition", on_definition},
+    };
+    static const struct get_route for_operators[] = {
         {"/api/v1/data-flow/health", on_flow_health},
         {"/api/v1/data-flow/metrics", on_flow_metrics},
+        {"/metrics", on_metrics},
+    };
+    static const struct get_route for_probes[] = {
         {"/health", on_health},
         {"/health/live", on_live},
         {"/health/ready", on_ready},
-        {"/metrics", on_metrics},
     };
-    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-        listener_add_http(endpoints->options.listener, &(struct http_route){
-                                                           .methods = HTTP_GET,
-                                                           .pattern = routes[i].pattern,
-                                                           .context = endpoints,
-                                                           .on_request = routes[i].on_request,
-                                                       });
+    struct listener *open = endpoints->options.listener;
+    struct listener *admin = endpoints->options.admin_listener;
+    add_gets(endpoints, open, for_viewers, COUNT(for_viewers));
+    add_gets(endpoints, admin ? admin : open, for_operators, COUNT(for_operators));
+    add_gets(endpoints, open, for_probes, COUNT(for_probes));
+    if (admin) {
+        add_gets(endpoints, admin, for_probes, COUNT(for_probes));
     }
 }
 
@@ -518,7 +543,7 @@ static bool create_parts(struct http_endpoints *endpoints)
         .reader = options->history,
     };
     const struct cache_endpoint_options cache = {
-        .listener = options->listener,
+        .listener = options->admin_listener ? options->admin_listener : options->listener,
         .access = options->access,
         .metrics = options->metrics,
         .cache = options->cache,

@@ -24,6 +24,7 @@ struct http_endpoints;
 
 struct http_endpoints_options {
     struct listener *listener;
+    struct listener *admin_listener; /* what is for operators is only there; NULL: it is on the other one */
     struct pipeline *pipeline;
     const struct access *access;
     struct metrics *metrics;
