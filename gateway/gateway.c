@@ -418,6 +418,7 @@ static bool build_admin_listener(struct gateway *gateway, const struct listener_
     options.max_connections = ADMIN_CONNECTIONS_MAX;
     options.other_connections = like->max_connections;
     options.max_connections_per_address = 0;
+    options.requests_per_s_per_address = 0;
     options.tls = gateway->admin_tls ? gateway->admin_tls : gateway->tls;
     options.allowed_origins = NULL;
     options.trusted_proxies = NULL;
@@ -435,6 +436,7 @@ static bool build_listener(struct gateway *gateway)
         .backlog = config->listen.backlog,
         .max_connections = config->listen.max_connections,
         .max_connections_per_address = config->listen.max_connections_per_address,
+        .requests_per_s_per_address = config->listen.requests_per_s_per_address,
         .accepts_per_s = config->listen.accepts_per_s,
         .send_buffer_bytes = config->fanout.send_buffer_bytes,
         .accepts_deflate = config->fanout.deflate_min_bytes > 0,

@@ -31,6 +31,7 @@ struct config_listen {
     uint16_t port; /* 0 = any free port */
     uint32_t max_connections;
     uint32_t max_connections_per_address; /* 0: no limit */
+    uint32_t requests_per_s_per_address;  /* 0: no limit */
     uint32_t accepts_per_s;               /* 0: no limit */
     uint32_t backlog;
     char **allowed_origins; /* NULL-terminated; never NULL itself */

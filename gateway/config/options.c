@@ -30,6 +30,10 @@ const struct option config_options[OPTION_COUNT] = {
     {"listen.max_connections_per_address", OPTION_INTEGER, AT(listen.max_connections_per_address), "0", 0,
      1000000, NULL, false,
      "The same for one IPv4 address or one IPv6 /64; 0 is no limit, as behind a proxy, where all have its address."},
+    {"listen.requests_per_s_per_address", OPTION_INTEGER, AT(listen.requests_per_s_per_address), "0", 0,
+     100000, NULL, false,
+     "New connections and requests a second from one IPv4 address or IPv6 /64, four times that at once, 16 KiB of a body counting as one "
+     "more; beyond it 429 and Retry-After. 0 is no limit."},
     {"listen.accepts_per_s", OPTION_INTEGER, AT(listen.accepts_per_s), "5000", 0, 1000000, NULL, false,
      "New connections a second, a tenth of that at once; more wait in the backlog. 0 is no limit."},
     {"listen.backlog", OPTION_INTEGER, AT(listen.backlog), "4096", 1, 65535, NULL, false,

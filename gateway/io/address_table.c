@@ -8,21 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { V4_BYTES = 4, NETWORK_BYTES = 8 /* of an IPv6 address: the /64 */, KEY_MAX_BYTES = 1 + NETWORK_BYTES };
-
 struct address {
     uint32_t connections;
     uint8_t key_length;
-    char key[KEY_MAX_BYTES]; /* the version and the network's bytes */
+    char key[IP_ADDRESS_KEY_BYTES];
 };
-
-static uint8_t make_key(const struct ip_address *from, char out_key[KEY_MAX_BYTES])
-{
-    size_t length = from->version == 4 ? V4_BYTES : from->version == 6 ? NETWORK_BYTES : 0;
-    out_key[0] = (char)('0' + from->version);
-    memcpy(out_key + 1, from->bytes, length);
-    return (uint8_t)(1 + length);
-}
 
 void address_table_init(struct address_table *table, size_t max_addresses, uint32_t max_per_address)
 {
@@ -61,8 +51,8 @@ enum result address_table_enter(struct address_table *table, const struct ip_add
         *out_address = NULL;
         return RESULT_OK;
     }
-    char key[KEY_MAX_BYTES];
-    uint8_t key_length = make_key(from, key);
+    char key[IP_ADDRESS_KEY_BYTES];
+    uint8_t key_length = ip_address_key(from, key);
     struct address *address = map_get(&table->addresses, key, key_length);
     if (address == NULL) {
         enum result result = add(table, key, key_length, &address);

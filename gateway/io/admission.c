@@ -12,7 +12,10 @@
 
 #include "io/deflate_offer.h"
 
-enum { METHOD_HEAD = 1 << 16 /* beside enum http_method */ };
+enum {
+    METHOD_HEAD = 1 << 16, /* beside enum http_method */
+    RATE_BODY_BYTES = 16384,
+};
 
 /* Routing. */
 
@@ -301,29 +304,54 @@ static bool try_upgrade(struct http_exchange *exchange)
 
 /* Clients. */
 
+/** Why a client may not go on; in words, unless they would cost a handshake. */
+struct client_refusal {
+    enum refusal refusal;
+    int status;
+    const char *code;
+    const char *detail;
+};
+
+static void refuse_client(struct http_exchange *exchange, const struct client_refusal *why, uint64_t wait_us,
+                          bool must_close)
+{
+    char seconds[16];
+    if (exchange->state == SHAKING_HANDS) {
+        listener_refused(exchange->listener, why->refusal);
+        exchange_die(exchange);
+        return;
+    }
+    (void)snprintf(seconds, sizeof seconds, "%u", (unsigned)(wait_us / 1000000 + 1)); /* not long: it fits */
+    http_set_header(exchange, "Retry-After", seconds);
+    exchange_refuse(exchange, why->refusal, why->status, why->code, why->detail,
+                    must_close || exchange->body_expected > 0);
+}
+
 bool exchange_count_client(struct http_exchange *exchange)
 {
+    static const struct client_refusal too_many = {REFUSED_MAX_CONNECTIONS, 503, "unavailable",
+                                                   "too many connections"};
+    static const struct client_refusal too_many_from_there = {
+        REFUSED_MAX_PER_ADDRESS, 429, "too_many_connections", "too many connections from this address"};
+    enum { WAIT_US = 4999999 };
     enum result result = listener_address_came(exchange->listener, &exchange->client, &exchange->address);
-    if (result == RESULT_OK) {
-        return true;
+    if (result != RESULT_OK) {
+        /* A proxy's connection stays: others come over it. */
+        refuse_client(exchange, result == RESULT_TOO_MANY ? &too_many_from_there : &too_many, WAIT_US,
+                      !exchange->peer_is_proxy);
     }
-    if (exchange->tls != NULL && exchange->state == SHAKING_HANDS) {
-        listener_refused(exchange->listener,
-                         result == RESULT_TOO_MANY ? REFUSED_MAX_PER_ADDRESS : REFUSED_MAX_CONNECTIONS);
-        exchange_die(exchange); /* words would cost a handshake */
-        return false;
+    return result == RESULT_OK;
+}
+
+bool exchange_take_rate(struct http_exchange *exchange, uint32_t tokens, bool must_close)
+{
+    static const struct client_refusal too_fast = {REFUSED_RATE_PER_ADDRESS, 429, "rate_limited",
+                                                   "too many requests from this address"};
+    uint64_t wait_us = listener_rate_wait_us(exchange->listener, &exchange->client, tokens);
+    if (wait_us > 0) {
+        refuse_client(exchange, &too_fast, wait_us, must_close);
     }
-    /* A proxy's connection stays: others come over it. */
-    bool must_close = !exchange->peer_is_proxy || exchange->body_expected > 0;
-    http_set_header(exchange, "Retry-After", "5");
-    if (result == RESULT_TOO_MANY) {
-        exchange_refuse(exchange, REFUSED_MAX_PER_ADDRESS, 429, "too_many_connections",
-                        "too many connections from this address", must_close);
-    } else {
-        exchange_refuse(exchange, REFUSED_MAX_CONNECTIONS, 503, "unavailable", "too many connections",
-                        must_close);
-    }
-    return false;
+    return wait_us == 0;
 }
 
 /** Whose request is it? False when that client has too many connections. */
@@ -346,6 +374,13 @@ static bool find_client(struct http_exchange *exchange)
     exchange->client = forwarded.client.version != 0 ? forwarded.client : exchange->peer;
     exchange->client_text[0] = '\0';
     return exchange_count_client(exchange);
+}
+
+/** One for the request, and one for each RATE_BODY_BYTES of its body: bytes have their rate, too. */
+static bool check_rate(struct http_exchange *exchange)
+{
+    size_t bodies = exchange->body_expected / RATE_BODY_BYTES;
+    return exchange_take_rate(exchange, 1 + (uint32_t)(bodies < UINT16_MAX ? bodies : UINT16_MAX), false);
 }
 
 /* The checks in order. */
@@ -444,7 +479,8 @@ static bool ask_route(struct http_exchange *exchange)
 
 bool exchange_admit(struct http_exchange *exchange)
 {
-    if (!check_framing(exchange) || !find_client(exchange) || !check_host(exchange)) {
+    if (!check_framing(exchange) || !find_client(exchange) || !check_rate(exchange) ||
+        !check_host(exchange)) {
         return false;
     }
     tell_origin(exchange);

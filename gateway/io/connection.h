@@ -24,6 +24,7 @@
 #include "io/ip_address.h"
 #include "io/listener.h"
 #include "io/loop.h"
+#include "io/rate_table.h"
 #include "io/tls.h"
 #include "io/ws.h"
 
@@ -34,6 +35,7 @@ enum connection_kind { KIND_HTTP, KIND_WS, KIND_SSE, KIND_COUNT };
 enum refusal {
     REFUSED_MAX_CONNECTIONS,
     REFUSED_MAX_PER_ADDRESS,
+    REFUSED_RATE_PER_ADDRESS,
     REFUSED_UNTRUSTED_PROXY, /* only proxies we trust may connect, and this is none */
     REFUSED_PROXY_HEADER,    /* a proxy we trust said nothing of whom it serves */
     REFUSED_HOST,
@@ -82,6 +84,7 @@ struct listener {
     struct trusted_networks trusted; /* of proxies */
     uint32_t max_connections;        /* of the options, or fewer when there are no descriptors for so many */
     struct address_table addresses;  /* of open connections */
+    struct rate_table rates;         /* of connections and requests, by address */
     struct loop_deferred accepting;  /* a slice of accepting, at the end of the turn */
     struct token_bucket accepts;     /* listen.accepts_per_s */
     struct loop_timer *accept_timer; /* ends a pause; armed while accepting waits for tokens */
@@ -114,6 +117,8 @@ struct listener {
     struct metric *accept_pause_seconds;
     struct metric *address_count;
     struct metric *handshakes_put_off;
+    struct metric *rate_count;
+    struct metric *rates_forgotten;
     struct metric *merged_frames;
     struct metric *inflated[INFLATE_RESULT_COUNT];
     struct metric *uses_io_uring;
@@ -141,6 +146,9 @@ MUST_CHECK enum result listener_address_came(struct listener *listener, const st
                                              struct address **out_address);
 /** A connection from this address has ended. NULL is allowed. */
 void listener_address_left(struct listener *listener, struct address *address);
+
+/** Take tokens of this client's rate: 0, or how long until they are there. */
+uint64_t listener_rate_wait_us(struct listener *listener, const struct ip_address *client, uint32_t tokens);
 
 /** A connection that was let in. */
 struct arrival {

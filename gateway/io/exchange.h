@@ -140,6 +140,8 @@ bool exchange_end_output(struct http_exchange *exchange);
 
 /** Count the connection for exchange->client, which is not counted yet. False: there are too many, it was refused. */
 bool exchange_count_client(struct http_exchange *exchange);
+/** Take tokens of the client's rate. False: there are none, it was refused. */
+bool exchange_take_rate(struct http_exchange *exchange, uint32_t tokens, bool must_close);
 /**
  * The head is parsed: check framing, upgrade, route and expectation.
  *

@@ -613,7 +613,7 @@ static void begin_speaking(struct http_exchange *exchange)
     exchange->tls_wants = exchange->tls != NULL ? LOOP_READABLE : 0;
 }
 
-/** Now it is known whose connection it is. False when that client has too many. */
+/** Now it is known whose connection it is. False when that client has too many, or comes too often. */
 static bool take_proxy_header(struct http_exchange *exchange, const struct proxy_header *header)
 {
     if (header->is_local) {
@@ -622,7 +622,8 @@ static bool take_proxy_header(struct http_exchange *exchange, const struct proxy
     exchange->peer = header->client;
     exchange->client = header->client;
     exchange->peer_is_proxy = trusted_networks_contain(&exchange->listener->trusted, &exchange->peer);
-    return exchange->peer_is_proxy || exchange_count_client(exchange);
+    return exchange->peer_is_proxy ||
+           (exchange_take_rate(exchange, 1, true) && exchange_count_client(exchange));
 }
 
 /**

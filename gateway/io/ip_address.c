@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-enum { V4_BYTES = 4, V4_BITS = 32, V6_BITS = 128, MAPPED_PREFIX_BYTES = 12 };
+enum { V4_BYTES = 4, V6_NETWORK_BYTES = 8, V4_BITS = 32, V6_BITS = 128, MAPPED_PREFIX_BYTES = 12 };
 
 struct ip_address ip_address_of_bytes(unsigned version, const void *bytes)
 {
@@ -64,6 +64,14 @@ bool ip_address_is_loopback(const struct ip_address *address)
     return address->version == 4
                ? address->bytes[0] == 127
                : address->version == 6 && memcmp(address->bytes, &loopback, sizeof loopback) == 0;
+}
+
+uint8_t ip_address_key(const struct ip_address *address, char out_key[IP_ADDRESS_KEY_BYTES])
+{
+    size_t length = address->version == 4 ? V4_BYTES : address->version == 6 ? V6_NETWORK_BYTES : 0;
+    out_key[0] = (char)('0' + address->version);
+    memcpy(out_key + 1, address->bytes, length);
+    return (uint8_t)(1 + length);
 }
 
 /** The byte's bits that a prefix covers. */

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-enum { IP_ADDRESS_TEXT_BYTES = INET6_ADDRSTRLEN, IP_ADDRESS_BYTES = 16 };
+enum { IP_ADDRESS_TEXT_BYTES = INET6_ADDRSTRLEN, IP_ADDRESS_BYTES = 16, IP_ADDRESS_KEY_BYTES = 9 };
 
 struct ip_address {
     uint8_t version;                 /* 4 or 6; 0: not known, or of another family */
@@ -33,6 +33,12 @@ bool ip_address_parse(const char *text, size_t length, struct ip_address *out_ad
 /** "" when it is not known. */
 void ip_address_print(const struct ip_address *address, char out_text[IP_ADDRESS_TEXT_BYTES]);
 bool ip_address_is_loopback(const struct ip_address *address);
+
+/**
+ * What counts as one party, for limits: an IPv4 address, or the /64 of an IPv6 address, because that is what one subscriber is
+ * given and may number freely. Returns the length; what is not known is one party, too.
+ */
+uint8_t ip_address_key(const struct ip_address *address, char out_key[IP_ADDRESS_KEY_BYTES]);
 
 /** "10.0.0.0/8", "2001:db8::/32", or an address for itself. False for anything else, and for bits behind the prefix. */
 bool ip_network_parse(const char *text, struct ip_network *out_network);

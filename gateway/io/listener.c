@@ -33,6 +33,8 @@ enum {
     ACCEPT_PAUSE_MIN_MS = 10,  /* wait for this much of it, not for one connection at a time */
     DRAIN_ACCEPTS_MAX = 65536, /* taken in before the listening socket is closed */
     WHEEL_TICK_MS = 100,
+    RATES_MAX = 16384, /* addresses, of 150 bytes each */
+    RATE_BURST_S = 4,  /* so many seconds' worth at once: a page with all it needs */
     TLS_TICK_MS = 5000,
     KEEPALIVE_IDLE_S = 60,
     KEEPALIVE_INTERVAL_S = 15,
@@ -45,6 +47,7 @@ static const char admin_kind_label[] = "kind=\"admin\""; /* of all connections o
 static const char *const refusal_labels[REFUSED_COUNT] = {
     [REFUSED_MAX_CONNECTIONS] = "reason=\"max_connections\"",
     [REFUSED_MAX_PER_ADDRESS] = "reason=\"max_per_address\"",
+    [REFUSED_RATE_PER_ADDRESS] = "reason=\"rate_per_address\"",
     [REFUSED_UNTRUSTED_PROXY] = "reason=\"untrusted_proxy\"",
     [REFUSED_PROXY_HEADER] = "reason=\"proxy_header\"",
     [REFUSED_HOST] = "reason=\"host\"",
@@ -86,6 +89,12 @@ static void register_gauges(struct listener *listener, struct metrics *metrics)
     listener->address_count =
         metrics_gauge(metrics, "gw_addresses", NULL,
                       "Peer addresses with connections; 0 while listen.max_connections_per_address is off.");
+    listener->rate_count =
+        metrics_gauge(metrics, "gw_rate_addresses", NULL,
+                      "Addresses whose rate is kept; 0 while listen.requests_per_s_per_address is off.");
+    listener->rates_forgotten =
+        metrics_counter(metrics, "gw_rate_addresses_forgotten_total", NULL,
+                        "Addresses whose rate was forgotten to make room for others.");
 }
 
 static void register_metrics(struct listener *listener, struct metrics *metrics)
@@ -250,6 +259,13 @@ static const struct turned_away too_many_from_there = {
             "\"detail\":\"too many connections from this address\"}",
 };
 
+static const struct turned_away too_fast = {
+    .refusal = REFUSED_RATE_PER_ADDRESS,
+    .status = "429 Too Many Requests",
+    .body = "{\"title\":\"Too Many Requests\",\"status\":429,\"code\":\"rate_limited\","
+            "\"detail\":\"too many requests from this address\"}",
+};
+
 /** What exchange answers look like, without an exchange: there is no room for one. */
 static void append_turned_away(const struct listener *listener, const struct turned_away *why,
                                struct bytes *out)
@@ -299,6 +315,16 @@ static bool accept_with_spare(struct listener *listener)
     return fd >= 0;
 }
 
+uint64_t listener_rate_wait_us(struct listener *listener, const struct ip_address *client, uint32_t tokens)
+{
+    struct rate_table *rates = &listener->rates;
+    uint64_t forgotten = rates->forgotten;
+    uint64_t wait_us = rate_table_take(rates, client, tokens, clock_monotonic_us());
+    metric_set(listener->rate_count, (double)rates->addresses.count);
+    metric_add(listener->rates_forgotten, rates->forgotten - forgotten);
+    return wait_us;
+}
+
 enum result listener_address_came(struct listener *listener, const struct ip_address *client,
                                   struct address **out_address)
 {
@@ -332,6 +358,10 @@ static void admit(struct listener *listener, int fd, const struct sockaddr_stora
         return;
     }
     if (!arrival.is_proxy) {
+        if (listener_rate_wait_us(listener, &arrival.from, 1) > 0) {
+            turn_away(listener, fd, &too_fast);
+            return;
+        }
         enum result result = listener_address_came(listener, &arrival.from, &arrival.address);
         if (result != RESULT_OK) {
             turn_away(listener, fd, result == RESULT_TOO_MANY ? &too_many_from_there : &too_many);
@@ -463,6 +493,8 @@ struct listener *listener_create(struct loop *loop, struct metrics *metrics,
     deadline_init(&listener->tls_deadline, on_tls_due, listener);
     listener->wheel_timer = loop_timer_create(loop, on_wheel_timer, listener);
     listener->accept_timer = loop_timer_create(loop, on_accept_timer, listener);
+    rate_table_init(&listener->rates, RATES_MAX, options->requests_per_s_per_address,
+                    options->requests_per_s_per_address * RATE_BURST_S);
     address_table_init(&listener->addresses, options->max_connections > 0 ? options->max_connections : 1,
                        options->max_connections_per_address);
     if (listener->wheel_timer == NULL || listener->accept_timer == NULL) {
@@ -672,6 +704,7 @@ void listener_destroy(struct listener *listener)
     http_close_all(listener);
     ws_service_stop(listener);
     address_table_finish(&listener->addresses);
+    rate_table_finish(&listener->rates);
     loop_timer_destroy(listener->wheel_timer);
     loop_timer_destroy(listener->accept_timer);
     if (listener->spare_fd >= 0) {

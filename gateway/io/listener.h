@@ -30,19 +30,20 @@ struct listener_options {
     uint32_t backlog;         /* connections the kernel keeps for us; 0 = as many as it allows */
     uint32_t max_connections; /* accepted beyond it: answered 503 or closed, counted */
     uint32_t
-        max_connections_per_address;  /* accepted beyond it: answered 429 and closed, counted; 0 = no limit */
-    uint32_t accepts_per_s;           /* more wait in the backlog; 0 = no limit */
-    uint32_t send_buffer_bytes;       /* SO_SNDBUF of accepted sockets */
-    bool accepts_deflate;             /* permessage-deflate, of WebSockets that offer it */
-    bool uses_io_uring;               /* for writes to many WebSockets, where the kernel allows it */
-    uint32_t ping_after_s;            /* protocol ping after this long without a sign of life */
-    uint32_t hang_up_after_s;         /* and gone after this long */
-    uint32_t request_timeout_s;       /* slow headers and bodies, and TLS handshakes */
-    struct tls *tls;                  /* borrowed: the port speaks TLS; NULL: plain */
-    uint32_t hsts_max_age_s;          /* over TLS: for Strict-Transport-Security; 0: do not send it */
-    const char *const *extra_headers; /* NULL-terminated "Name: value" pairs sent on every HTTP answer */
-    const char *const *allowed_origins; /* as origins of doors.h */
-    const char *const *allowed_hosts;   /* as hosts of doors.h */
+        max_connections_per_address; /* accepted beyond it: answered 429 and closed, counted; 0 = no limit */
+    uint32_t requests_per_s_per_address; /* more is answered 429; 0 = no limit */
+    uint32_t accepts_per_s;              /* more wait in the backlog; 0 = no limit */
+    uint32_t send_buffer_bytes;          /* SO_SNDBUF of accepted sockets */
+    bool accepts_deflate;                /* permessage-deflate, of WebSockets that offer it */
+    bool uses_io_uring;                  /* for writes to many WebSockets, where the kernel allows it */
+    uint32_t ping_after_s;               /* protocol ping after this long without a sign of life */
+    uint32_t hang_up_after_s;            /* and gone after this long */
+    uint32_t request_timeout_s;          /* slow headers and bodies, and TLS handshakes */
+    struct tls *tls;                     /* borrowed: the port speaks TLS; NULL: plain */
+    uint32_t hsts_max_age_s;             /* over TLS: for Strict-Transport-Security; 0: do not send it */
+    const char *const *extra_headers;    /* NULL-terminated "Name: value" pairs sent on every HTTP answer */
+    const char *const *allowed_origins;  /* as origins of doors.h */
+    const char *const *allowed_hosts;    /* as hosts of doors.h */
     const char *const
         *trusted_proxies; /* NULL-terminated networks, as ip_network_parse() reads them; NULL: none */
     enum forwarded_form forwarded_form; /* which header tells whom a trusted proxy serves */
