@@ -15,6 +15,7 @@
 #include <openssl/param_build.h>
 #include <openssl/rsa.h>
 #include <openssl/sha.h>
+#include <openssl/x509.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,12 +34,18 @@ enum {
     NUMBERS_MAX = 8,        /* of a private RSA key */
 };
 
+struct header {
+    size_t length; /* 0: none yet */
+    char text[JWK_KEPT_HEADER_BYTES];
+};
+
 struct jwk {
     char kid[JWK_KID_MAX_BYTES + 1];
     enum jwk_algorithm algorithm;
     EVP_PKEY *key;          /* NULL for HS256 */
     EVP_PKEY_CTX *verifier; /* RS256, PS256, ES256 */
     EVP_MAC_CTX *mac;       /* HS256 */
+    struct header *header;  /* of the last good token; owned */
 };
 
 struct jwk_set {
@@ -90,6 +97,7 @@ static void jwk_finish(struct jwk *key)
     EVP_PKEY_CTX_free(key->verifier);
     EVP_MAC_CTX_free(key->mac);
     EVP_PKEY_free(key->key);
+    free(key->header);
     *key = (struct jwk){.key = NULL};
 }
 
@@ -315,8 +323,12 @@ static bool read_secret(const struct reading *reading, struct jwk *key)
 }
 
 /** What every RSA or P-256 token is verified with. */
-static bool prepare_verifier(const struct reading *reading, struct jwk *key)
+static bool prepare_verifier(struct jwk *key)
 {
+    key->header = calloc(1, sizeof *key->header);
+    if (!key->header) {
+        return false;
+    }
     if (key->algorithm == JWK_HS256 || key->algorithm == JWK_EDDSA) {
         return true;
     }
@@ -330,8 +342,7 @@ static bool prepare_verifier(const struct reading *reading, struct jwk *key)
                    EVP_PKEY_CTX_set_rsa_mgf1_md(verifier, EVP_sha256()) == 1 &&
                    EVP_PKEY_CTX_set_rsa_pss_saltlen(verifier, RSA_PSS_SALTLEN_DIGEST) == 1;
     }
-    is_ready = is_ready && EVP_PKEY_CTX_set_signature_md(verifier, EVP_sha256()) == 1;
-    return is_ready || complain(reading, "OpenSSL did not take the key");
+    return is_ready && EVP_PKEY_CTX_set_signature_md(verifier, EVP_sha256()) == 1;
 }
 
 /* ---- one key of a set ---- */
@@ -384,7 +395,8 @@ static bool read_key(const struct reading *reading, const struct kind *kind, str
     if (reading->purpose == JWK_TO_VERIFY && key->algorithm != JWK_HS256 && has_member(reading, "d")) {
         return complain(reading, "is a private key: only its public part belongs here");
     }
-    return read_kid(reading, key) && kind->read(reading, key) && prepare_verifier(reading, key);
+    return read_kid(reading, key) && kind->read(reading, key) &&
+           (prepare_verifier(key) || complain(reading, "OpenSSL did not take the key"));
 }
 
 static bool read_one(const struct reading *reading, struct jwk_set *set)
@@ -498,6 +510,53 @@ const struct jwk *jwk_set_find(const struct jwk_set *set, const char *kid)
         }
     }
     return NULL;
+}
+
+const struct jwk *jwk_set_find_header(const struct jwk_set *set, const char *header, size_t length)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        const struct header *kept = set->keys[i].header;
+        if (kept->length > 0 && kept->length == length && memcmp(kept->text, header, length) == 0) {
+            return &set->keys[i];
+        }
+    }
+    return NULL;
+}
+
+void jwk_keep_header(const struct jwk *key, const char *header, size_t length)
+{
+    if (length <= sizeof key->header->text) {
+        memcpy(key->header->text, header, length);
+        key->header->length = length;
+    }
+}
+
+/* ---- a key by itself ---- */
+
+struct jwk *jwk_of_rsa(const unsigned char *der, size_t length, int max_bits)
+{
+    const unsigned char *at = der;
+    struct jwk *key = calloc(1, sizeof *key);
+    if (key) {
+        key->algorithm = JWK_RS256;
+        key->key = d2i_PUBKEY(NULL, &at, (long)length);
+    }
+    if (!key || !key->key || at != der + length || !EVP_PKEY_is_a(key->key, "RSA") ||
+        EVP_PKEY_get_bits(key->key) < JWK_RSA_MIN_BITS || EVP_PKEY_get_bits(key->key) > max_bits ||
+        !prepare_verifier(key)) {
+        jwk_destroy(key);
+        key = NULL;
+    }
+    ERR_clear_error(); /* said by NULL */
+    return key;
+}
+
+void jwk_destroy(struct jwk *key)
+{
+    if (key) {
+        jwk_finish(key);
+        free(key);
+    }
 }
 
 /* ---- signatures ---- */

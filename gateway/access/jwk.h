@@ -24,6 +24,7 @@ enum {
     JWK_RSA_MIN_BITS = 2048,
     JWK_RSA_MAX_BITS = 4096,
     JWK_SIGNATURE_MAX_BYTES = JWK_RSA_MAX_BITS / 8,
+    JWK_KEPT_HEADER_BYTES = 256, /* of a header that is remembered */
     JWK_PROBLEM_BYTES = 160,
 };
 
@@ -54,6 +55,22 @@ size_t jwk_set_count(const struct jwk_set *set);
 const struct jwk *jwk_set_at(const struct jwk_set *set, size_t index);
 /** The key of this name, or NULL. Names in a set are distinct. */
 const struct jwk *jwk_set_find(const struct jwk_set *set, const char *kid);
+
+/**
+ * The key that a good token with this header was signed with, or NULL. Issuers put the same header into every token: who finds
+ * it here need not read it again. As it stands in the token; compared, never looked into.
+ */
+const struct jwk *jwk_set_find_header(const struct jwk_set *set, const char *header, size_t length);
+/** A token with this header has been found to be signed with this key. The last one is remembered; one that is too long is not. */
+void jwk_keep_header(const struct jwk *key, const char *header, size_t length);
+
+/**
+ * A key for RS256 by itself, from the DER of its SubjectPublicKeyInfo. NULL when it is none of JWK_RSA_MIN_BITS to max_bits.
+ * Owns: jwk_destroy() it.
+ */
+struct jwk *jwk_of_rsa(const unsigned char *der, size_t length, int max_bits);
+/** Of jwk_of_rsa(), not of a set. NULL is allowed. */
+void jwk_destroy(struct jwk *key);
 
 /** "" for a key without a name. */
 const char *jwk_kid(const struct jwk *key);

@@ -220,11 +220,13 @@ static enum jwt_reason open_into(const char *token, size_t length, const struct 
     struct parts parts;
     unsigned char signature[JWK_SIGNATURE_MAX_BYTES];
     size_t signature_length = 0;
-    const struct jwk *key = NULL;
     enum jwt_reason reason = cut(token, length, &parts);
-    if (reason == JWT_OK) {
-        reason = read_header(&parts, keys, &key);
+    if (reason != JWT_OK) {
+        return reason;
     }
+    const struct jwk *key = jwk_set_find_header(keys, parts.header, parts.header_length);
+    bool is_known = key != NULL;
+    reason = is_known ? JWT_OK : read_header(&parts, keys, &key);
     if (reason != JWT_OK) {
         return reason;
     }
@@ -236,8 +238,13 @@ static enum jwt_reason open_into(const char *token, size_t length, const struct 
         !base64_decode(BASE64_URL, parts.payload, parts.payload_length, to, PAYLOAD_MAX_BYTES, out_length)) {
         return JWT_BAD_BASE64;
     }
-    return jwk_verify(key, token, parts.signed_length, signature, signature_length) ? JWT_OK
-                                                                                    : JWT_BAD_SIGNATURE;
+    if (!jwk_verify(key, token, parts.signed_length, signature, signature_length)) {
+        return JWT_BAD_SIGNATURE;
+    }
+    if (!is_known) { /* only now: a forger leaves nothing behind */
+        jwk_keep_header(key, parts.header, parts.header_length);
+    }
+    return JWT_OK;
 }
 
 enum jwt_reason jwt_open(const char *token, size_t length, const struct jwk_set *keys, struct bytes *payload)

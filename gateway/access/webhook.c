@@ -45,7 +45,7 @@ struct webhook {
     enum webhook_provider provider;
     struct webhook_scheme scheme; /* of the table, with what the options change */
     struct secret secrets[WEBHOOK_SECRETS_MAX];
-    EVP_PKEY *keys[WEBHOOK_SECRETS_MAX]; /* PROOF_JWT, instead of secrets */
+    struct jwk *keys[WEBHOOK_SECRETS_MAX]; /* PROOF_JWT, instead of secrets */
     size_t secret_count;
     char *url;      /* as it is signed */
     char *texts[4]; /* owned: what the options changed in scheme */
@@ -253,7 +253,7 @@ void webhook_destroy(struct webhook *webhook)
     }
     for (size_t i = 0; i < WEBHOOK_SECRETS_MAX; i++) {
         OPENSSL_clear_free(webhook->secrets[i].bytes, webhook->secrets[i].length);
-        EVP_PKEY_free(webhook->keys[i]);
+        jwk_destroy(webhook->keys[i]);
     }
     for (size_t i = 0; i < sizeof webhook->texts / sizeof *webhook->texts; i++) {
         free(webhook->texts[i]);

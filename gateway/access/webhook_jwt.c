@@ -5,10 +5,7 @@
 #include "access/webhook_jwt.h"
 
 #include <jansson.h>
-#include <openssl/crypto.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/x509.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +16,6 @@
 
 enum {
     KEY_DER_MAX_BYTES = 2048, /* 8192 bits are 1,062 */
-    RSA_BITS_MIN = 2048,
     RSA_BITS_MAX = 8192,
     PART_DEPTH_MAX = 4,
 };
@@ -50,7 +46,7 @@ static bool bare_text(const char *text, char *out, size_t size)
     return true;
 }
 
-EVP_PKEY *webhook_jwt_key(const char *text)
+struct jwk *webhook_jwt_key(const char *text)
 {
     char bare[BASE64_TEXT_BYTES(KEY_DER_MAX_BYTES)];
     unsigned char der[KEY_DER_MAX_BYTES];
@@ -59,15 +55,7 @@ EVP_PKEY *webhook_jwt_key(const char *text)
         !base64_decode(BASE64_STANDARD, bare, strlen(bare), der, sizeof der, &length)) {
         return NULL;
     }
-    const unsigned char *at = der;
-    EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)length);
-    if (!key || at != der + length || !EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_get_bits(key) < RSA_BITS_MIN ||
-        EVP_PKEY_get_bits(key) > RSA_BITS_MAX) {
-        EVP_PKEY_free(key);
-        ERR_clear_error();
-        return NULL;
-    }
-    return key;
+    return jwk_of_rsa(der, length, RSA_BITS_MAX);
 }
 
 /* ---- tokens ---- */
@@ -126,18 +114,6 @@ static enum webhook_reason check_header(const struct parts *parts)
     return is_right ? WEBHOOK_GENUINE : WEBHOOK_WRONG_ALGORITHM;
 }
 
-static bool is_signed_by(EVP_PKEY *key, const char *token, const struct parts *parts,
-                         const unsigned char *signature, size_t signature_length)
-{
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    bool is_good = context && EVP_DigestVerifyInit_ex(context, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
-                   EVP_DigestVerify(context, signature, signature_length, (const unsigned char *)token,
-                                    parts->signed_length) == 1;
-    EVP_MD_CTX_free(context);
-    ERR_clear_error(); /* a wrong signature leaves one */
-    return is_good;
-}
-
 static enum webhook_reason check_signature(const struct webhook_jwt_check *check, const char *token,
                                            const struct parts *parts)
 {
@@ -148,7 +124,7 @@ static enum webhook_reason check_signature(const struct webhook_jwt_check *check
         return WEBHOOK_MALFORMED_PROOF;
     }
     for (size_t i = 0; i < check->key_count; i++) {
-        if (is_signed_by(check->keys[i], token, parts, signature, length)) {
+        if (jwk_verify(check->keys[i], token, parts->signed_length, signature, length)) {
             return WEBHOOK_GENUINE;
         }
     }

@@ -4,17 +4,17 @@
 #ifndef SOPHIA_ACCESS_WEBHOOK_JWT_H
 #define SOPHIA_ACCESS_WEBHOOK_JWT_H
 
-#include <openssl/types.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "access/jwk.h"
 #include "access/webhook.h"
 
 /** RSA, 2048 to 8192 bits, as bare base64 of its SubjectPublicKeyInfo or as PEM. NULL when the text is none. */
-EVP_PKEY *webhook_jwt_key(const char *text);
+struct jwk *webhook_jwt_key(const char *text);
 
 struct webhook_jwt_check {
-    EVP_PKEY *const *keys; /* any of them */
+    struct jwk *const *keys; /* any of them */
     size_t key_count;
     const char *url; /* claim webhook_url */
     const void *body;

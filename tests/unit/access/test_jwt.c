@@ -458,6 +458,45 @@ static void test_reasons_have_names(void **context)
     }
 }
 
+/** Issuers repeat their header, which is then not read again. That must decide nothing about signature and claims. */
+static void test_a_header_that_is_known_opens_nothing(void **context)
+{
+    (void)context;
+    static const char header[] = "{\"alg\":\"HS256\",\"kid\":\"hs\",\"typ\":\"JWT\"}";
+    char *good = token_sign(signing, "hs", header, GOOD);
+    char *by_another = token_sign(signing, "ed", header, GOOD);
+    size_t header_length = strcspn(good, ".");
+    assert_null(jwk_set_find_header(verifying, good, header_length));
+    assert_token(by_another, JWT_BAD_SIGNATURE);
+    assert_null(jwk_set_find_header(verifying, good, header_length)); /* a forger leaves nothing behind */
+    for (int i = 0; i < 3; i++) {
+        assert_token(good, JWT_OK);
+        assert_ptr_equal(jwk_set_find_header(verifying, good, header_length), jwk_set_find(verifying, "hs"));
+        assert_token(by_another, JWT_BAD_SIGNATURE);
+        assert_signed(header, CLAIMS(""), JWT_MISSING_CLAIM);
+        assert_signed("{\"alg\":\"HS256\",\"kid\":\"hs\",\"crit\":[]}", GOOD, JWT_CRITICAL);
+        assert_signed("{\"alg\":\"none\",\"kid\":\"hs\",\"typ\":\"JWT\"}", GOOD, JWT_ALGORITHM_NONE);
+    }
+    good[header_length - 1] ^= 1;
+    assert_null(jwk_set_find_header(verifying, good, header_length));
+    assert_null(jwk_set_find_header(verifying, good, header_length - 1));
+    free(good);
+    free(by_another);
+}
+
+static void test_a_long_header_is_read_each_time(void **context)
+{
+    (void)context;
+    char header[512];
+    (void)snprintf(header, sizeof header, "{\"alg\":\"HS256\",\"kid\":\"hs\",\"x\":\"%0*d\"}",
+                   JWK_KEPT_HEADER_BYTES, 1);
+    char *token = token_sign(signing, "hs", header, GOOD);
+    assert_token(token, JWT_OK);
+    assert_null(jwk_set_find_header(verifying, token, strcspn(token, ".")));
+    assert_token(token, JWT_OK);
+    free(token);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -476,6 +515,8 @@ int main(void)
         cmocka_unit_test(test_texts_have_sizes),
         cmocka_unit_test(test_claims_come_out),
         cmocka_unit_test(test_reasons_have_names),
+        cmocka_unit_test(test_a_header_that_is_known_opens_nothing),
+        cmocka_unit_test(test_a_long_header_is_read_each_time),
     };
     return cmocka_run_group_tests(tests, load_keys, drop_keys);
 }
