@@ -18,6 +18,7 @@
 
 #include "access/access.h"
 #include "access/audit.h"
+#include "access/revocation_feed.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -38,6 +39,7 @@
 #include "transports/static_files.h"
 #include "transports/token_sessions.h"
 #include "transports/ws_transport.h"
+#include "upstream_links.h"
 
 enum {
     START_WAIT_MS = 2000,
@@ -58,8 +60,9 @@ struct gateway {
     struct loop_timer *hub_timer;
     struct pipeline *pipeline;
     struct data_path *data_path;
-    struct audit *audit;       /* NULL: none */
-    struct token_door *tokens; /* NULL: none */
+    struct audit *audit;                 /* NULL: none */
+    struct revocation_feed *revocations; /* NULL: nobody is shut out before time */
+    struct token_door *tokens;           /* NULL: none */
     struct access *access;
     struct tls *tls;       /* NULL: the port is plain */
     struct tls *admin_tls; /* NULL: plain, or the same */
@@ -225,6 +228,7 @@ static void on_reload_signal(void *context)
     is_done = (!gateway->admin_tls || tls_reload(gateway->admin_tls)) && is_done;
     is_done = source_set_reload(gateway->sources) && is_done;
     is_done = (!gateway->tokens || token_door_reload(gateway->tokens)) && is_done;
+    is_done = (!gateway->revocations || revocation_feed_reload(gateway->revocations)) && is_done;
     if (!reload_definitions(gateway->config, gateway->pipeline) || !is_done) {
         metric_add(gateway->reload_failures, 1);
         is_done = false;
@@ -381,15 +385,50 @@ static bool build_audit(struct gateway *gateway)
     return true;
 }
 
+static void on_revocations(void *context)
+{
+    const struct gateway *gateway = context;
+    token_sessions_judge(gateway->sessions, revocation_feed_list(gateway->revocations));
+}
+
+static bool build_revocations(struct gateway *gateway)
+{
+    const struct config *config = gateway->config;
+    const struct revocation_feed_options options = {
+        .loop = gateway->loop,
+        .metrics = gateway->metrics,
+        .file = config->auth.revoked_file,
+        .redis = config->auth.revoked_redis ? data_path_redis(gateway->data_path) : NULL,
+        .prefix = config->redis.prefix,
+        .redis_key = config->auth.revoked_redis,
+        .on_change = on_revocations,
+        .context = gateway,
+    };
+    if (!options.file && !options.redis) {
+        return true;
+    }
+    gateway->revocations = revocation_feed_create(&options);
+    if (gateway->revocations && options.redis) {
+        struct upstreams *upstreams = data_path_upstreams(gateway->data_path);
+        upstreams_add_redis_link(upstreams, "revocations", revocation_feed_reader(gateway->revocations));
+        upstreams_add_redis_link(upstreams, "revocation-news", revocation_feed_news(gateway->revocations));
+    }
+    return gateway->revocations != NULL;
+}
+
 static bool build_access(struct gateway *gateway)
 {
     const struct config *config = gateway->config;
+    if (!build_revocations(gateway)) {
+        return false;
+    }
     const struct token_door_options door_options = {
         .jwk_file = config->auth.jwk_file,
         .rules = {.issuer = config->auth.issuer,
                   .audience = config->auth.audience,
                   .leeway_s = config->auth.leeway_s},
         .max_cached = config->auth.cached_tokens,
+        .revoked = gateway->revocations ? revocation_feed_list(gateway->revocations) : NULL,
     };
     if (door_options.jwk_file) {
         gateway->tokens = token_door_create(&door_options, gateway->metrics);
@@ -644,6 +683,7 @@ void gateway_destroy(struct gateway *gateway)
     tls_destroy(gateway->admin_tls);
     access_destroy(gateway->access);
     token_door_destroy(gateway->tokens);
+    revocation_feed_destroy(gateway->revocations);
     pipeline_destroy(gateway->pipeline);
     data_path_destroy(gateway->data_path);
     history_reader_destroy(gateway->history);

@@ -38,6 +38,7 @@ static const char *const reason_names[JWT_REASON_COUNT] = {
     [JWT_NOT_YET_VALID] = "not_yet_valid",
     [JWT_ISSUED_IN_FUTURE] = "issued_in_future",
     [JWT_EXPIRED] = "expired",
+    [JWT_REVOKED] = "revoked",
     [JWT_NO_MEMORY] = "no_memory",
 };
 
@@ -333,10 +334,9 @@ static enum jwt_reason check_audience(const json_t *claims, const char *audience
 static enum jwt_reason check_times(const json_t *claims, int64_t leeway_s, int64_t now_s,
                                    struct jwt_claims *out_claims)
 {
-    int64_t issued_s = 0;
     enum jwt_reason reason = read_time(claims, "exp", &out_claims->expires_s);
     enum jwt_reason of_begin = read_time(claims, "nbf", &out_claims->not_before_s);
-    enum jwt_reason of_issue = read_time(claims, "iat", &issued_s);
+    enum jwt_reason of_issue = read_time(claims, "iat", &out_claims->issued_s);
     if (reason != JWT_OK) {
         return reason;
     }
@@ -346,7 +346,7 @@ static enum jwt_reason check_times(const json_t *claims, int64_t leeway_s, int64
     if (now_s + leeway_s < out_claims->not_before_s) {
         return JWT_NOT_YET_VALID;
     }
-    if (now_s + leeway_s < issued_s) {
+    if (now_s + leeway_s < out_claims->issued_s) {
         return JWT_ISSUED_IN_FUTURE;
     }
     return now_s >= out_claims->expires_s + leeway_s ? JWT_EXPIRED : JWT_OK;

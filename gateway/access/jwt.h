@@ -56,6 +56,7 @@ enum jwt_reason {
     JWT_NOT_YET_VALID,    /* nbf */
     JWT_ISSUED_IN_FUTURE, /* iat */
     JWT_EXPIRED,          /* exp: the signature and all else is good */
+    JWT_REVOKED,          /* all is good, but it is on a list of revocations; said by token_door.c */
     JWT_NO_MEMORY,
     JWT_REASON_COUNT
 };
@@ -74,6 +75,7 @@ struct jwt_claims {
     char id[JWT_ID_MAX_BYTES + 1]; /* jti; "" when absent */
     int64_t expires_s;             /* exp, Unix seconds; good until leeway_s later */
     int64_t not_before_s;          /* nbf; 0 when absent */
+    int64_t issued_s;              /* iat; 0 when absent */
 };
 
 /**

@@ -16,6 +16,7 @@ struct entry {
     unsigned char digest[TOKEN_DIGEST_BYTES];
     int64_t expires_s;
     int64_t not_before_s;
+    int64_t issued_s;
     size_t id_at; /* in texts */
     char texts[]; /* subject and id, each NUL-terminated */
 };
@@ -80,6 +81,7 @@ bool token_cache_find(struct token_cache *cache, const unsigned char digest[TOKE
     list_append(&cache->shown, &entry->node);
     out_claims->expires_s = entry->expires_s;
     out_claims->not_before_s = entry->not_before_s;
+    out_claims->issued_s = entry->issued_s;
     memcpy(out_claims->subject, entry->texts, entry->id_at);
     memcpy(out_claims->id, entry->texts + entry->id_at, strlen(entry->texts + entry->id_at) + 1);
     return true;
@@ -94,6 +96,7 @@ static struct entry *entry_create(const unsigned char digest[TOKEN_DIGEST_BYTES]
     if (entry) {
         entry->expires_s = claims->expires_s;
         entry->not_before_s = claims->not_before_s;
+        entry->issued_s = claims->issued_s;
         entry->id_at = id_at;
         memcpy(entry->digest, digest, sizeof entry->digest);
         memcpy(entry->texts, claims->subject, id_at);

@@ -163,10 +163,24 @@ static enum jwt_reason check(struct token_door *door, const char *token, size_t 
     return reason;
 }
 
+static bool is_revoked(const struct token_door *door, const struct jwt_claims *claims)
+{
+    const struct revocations *revoked = door->options.revoked;
+    return revoked && revocations_cover(revoked, claims->subject, claims->id, claims->issued_s);
+}
+
 enum jwt_reason token_door_check(struct token_door *door, const char *token, size_t length, int64_t now_s,
                                  struct jwt_claims *out_claims)
 {
-    enum jwt_reason reason = check(door, token, length, now_s, out_claims);
+    struct jwt_claims claims;
+    enum jwt_reason reason = check(door, token, length, now_s, &claims);
+    /* Known or not: what is remembered is what was signed. */
+    if (reason == JWT_OK && is_revoked(door, &claims)) {
+        reason = JWT_REVOKED;
+    }
+    if (reason == JWT_OK) {
+        *out_claims = claims;
+    }
     metric_add(door->results[reason], 1);
     if (door->known) {
         metric_set(door->entries, (double)token_cache_count(door->known));

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "access/jwt.h"
+#include "access/revocations.h"
 #include "base/metrics.h"
 
 struct token_door;
@@ -20,7 +21,8 @@ struct token_door;
 struct token_door_options {
     const char *jwk_file; /* outlives the door, as do the texts of rules */
     struct jwt_rules rules;
-    uint32_t max_cached; /* good tokens to remember; 0: none */
+    uint32_t max_cached;               /* good tokens to remember; 0: none */
+    const struct revocations *revoked; /* NULL: nothing ever is; outlives the door */
 };
 
 /** Reads the keys. NULL after logging why. */
@@ -32,8 +34,9 @@ void token_door_destroy(struct token_door *door);
 bool token_door_reload(struct token_door *door);
 
 /**
- * As jwt_verify(), and counted by reason. A token that was good before is not verified again until it ends or keys are read:
- * gw_auth_token_cache_total says how many were known.
+ * As jwt_verify(), counted by reason; REVOKED for what is good and revoked.
+ * A token that was good before is not verified again until it ends or keys are read: gw_auth_token_cache_total says how
+ * many were known.
  */
 enum jwt_reason token_door_check(struct token_door *door, const char *token, size_t length, int64_t now_s,
                                  struct jwt_claims *out_claims);

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "access/jwk_file.h"
+#include "access/revocation_file.h"
 #include "access/webhook_secrets.h"
 #include "base/clock.h"
 #include "base/one_line.h"
@@ -17,6 +18,8 @@
 #include "config/options.h"
 
 enum { KEY_SHORT_BYTES = 16 };
+
+#define SET_REDIS "set redis.host, redis.unix_path or redis.sentinels"
 
 bool config_uses_redis(const struct config *config)
 {
@@ -216,6 +219,27 @@ static void check_needs_jwk_file(const struct loading *loading, const char *name
     }
 }
 
+static void check_revocations(const struct loading *loading)
+{
+    const struct config_auth *auth = &loading->config->auth;
+    char problem[REVOCATIONS_PROBLEM_BYTES];
+    struct revocation_file file;
+    check_needs_jwk_file(loading, "auth.revoked_file", auth->revoked_file);
+    check_needs_jwk_file(loading, "auth.revoked_redis", auth->revoked_redis);
+    if (auth->revoked_redis && !config_uses_redis(loading->config)) {
+        loading_say(loading, loading_origin(loading, "auth.revoked_redis"), "auth.revoked_redis",
+                    "needs Redis: " SET_REDIS);
+    }
+    if (auth->revoked_file) {
+        struct revocation_list *list = revocation_file_read(auth->revoked_file, &file, problem);
+        if (!list) {
+            loading_say(loading, loading_origin(loading, "auth.revoked_file"), "auth.revoked_file", "%s %s",
+                        auth->revoked_file, problem);
+        }
+        revocation_list_destroy(list);
+    }
+}
+
 static void check_auth(const struct loading *loading)
 {
     const struct config_auth *auth = &loading->config->auth;
@@ -224,6 +248,7 @@ static void check_auth(const struct loading *loading)
     check_needs_jwk_file(loading, "auth.audience", auth->audience);
     check_needs_jwk_file(loading, "auth.cookie", auth->cookie);
     check_cookie(loading);
+    check_revocations(loading);
     if (!auth->jwk_file) {
         return;
     }
@@ -389,7 +414,6 @@ static void check_postgres(const struct loading *loading)
 
 /* ---- Redis ---- */
 
-#define SET_REDIS "set redis.host, redis.unix_path or redis.sentinels"
 
 /** "host:port" or "[address]:port" */
 static bool is_host_and_port(const char *text)

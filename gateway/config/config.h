@@ -94,7 +94,9 @@ struct config_auth {
     char *jwk_file; /* NULL: no tokens */
     char *issuer;   /* NULL: any, as is the next */
     char *audience;
-    char *cookie; /* NULL: none */
+    char *cookie; /* NULL: none, as are the next two */
+    char *revoked_file;
+    char *revoked_redis; /* key, behind redis.prefix */
     uint32_t leeway_s;
     uint32_t expiry_warning_s;
     uint32_t expiry_grace_s;

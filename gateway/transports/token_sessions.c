@@ -16,14 +16,22 @@ enum {
     TICK_MS = 1000, /* the wheel turns once in 512 s, and wakes the loop once a second at the most */
 };
 
-enum session_state { SESSION_GOOD, SESSION_WARNED };
+enum session_state { SESSION_GOOD, SESSION_WARNED, SESSION_REVOKED };
 
-enum session_event { EVENT_WARNED, EVENT_RENEWED, EVENT_EXPIRED, EVENT_OTHER_SUBJECT, EVENT_COUNT };
+enum session_event {
+    EVENT_WARNED,
+    EVENT_RENEWED,
+    EVENT_EXPIRED,
+    EVENT_OTHER_SUBJECT,
+    EVENT_REVOKED,
+    EVENT_COUNT
+};
 
 struct token_sessions {
     struct token_sessions_options options;
     struct loop_timer *timer;
     struct wheel wheel;
+    struct list_node all;
     uint64_t wakes_ms; /* when the timer is armed for; UINT64_MAX: not armed */
     uint64_t count;
     struct metric *open;
@@ -33,8 +41,11 @@ struct token_sessions {
 struct token_session {
     struct token_sessions *sessions;
     struct viewer *viewer;
+    struct list_node node;  /* of all */
     struct wheel_entry due; /* of the warning, then of the close */
     int64_t ends_ms;        /* Unix ms; the leeway is in it */
+    int64_t issued_s;
+    char *id; /* jti of its token, owned; "" when it has none */
     enum session_state state;
     char subject[]; /* NUL-terminated */
 };
@@ -124,11 +135,18 @@ struct token_session *token_session_begin(struct token_sessions *sessions, struc
 {
     size_t length = strlen(claims->subject);
     struct token_session *session = malloc(sizeof *session + length + 1);
-    if (!session) {
+    char *id = strdup(claims->id);
+    if (!session || !id) {
+        free(session);
+        free(id);
         return NULL;
     }
-    *session =
-        (struct token_session){.sessions = sessions, .viewer = viewer, .ends_ms = end_of(sessions, claims)};
+    *session = (struct token_session){.sessions = sessions,
+                                      .viewer = viewer,
+                                      .ends_ms = end_of(sessions, claims),
+                                      .issued_s = claims->issued_s,
+                                      .id = id};
+    list_append(&sessions->all, &session->node);
     memcpy(session->subject, claims->subject, length + 1);
     wheel_entry_init(&session->due);
     metric_set(sessions->open, (double)++sessions->count);
@@ -145,6 +163,13 @@ enum result token_session_renew(struct token_session *session, const struct jwt_
         metric_add(sessions->events[EVENT_OTHER_SUBJECT], 1);
         return RESULT_FORBIDDEN;
     }
+    char *id = strdup(claims->id);
+    if (!id) {
+        return RESULT_NO_MEMORY;
+    }
+    free(session->id);
+    session->id = id;
+    session->issued_s = claims->issued_s;
     struct moment now = sessions->options.now();
     int64_t before_ms = session->ends_ms;
     session->ends_ms = end_of(sessions, claims);
@@ -158,6 +183,20 @@ enum result token_session_renew(struct token_session *session, const struct jwt_
     return RESULT_OK;
 }
 
+void token_sessions_judge(struct token_sessions *sessions, const struct revocations *revoked)
+{
+    LIST_EACH_SAFE(node, &sessions->all) {
+        struct token_session *session = LIST_ITEM(node, struct token_session, node);
+        if (session->state != SESSION_REVOKED &&
+            revocations_cover(revoked, session->subject, session->id, session->issued_s)) {
+            session->state = SESSION_REVOKED;
+            wheel_disarm(&sessions->wheel, &session->due);
+            metric_add(sessions->events[EVENT_REVOKED], 1);
+            viewer_close(session->viewer, CLOSE_TOKEN_INVALID); /* its transport ends the session */
+        }
+    }
+}
+
 const char *token_session_subject(const struct token_session *session)
 {
     return session->subject;
@@ -169,6 +208,8 @@ void token_session_end(struct token_session *session)
         struct token_sessions *sessions = session->sessions;
         wheel_disarm(&sessions->wheel, &session->due);
         metric_set(sessions->open, (double)--sessions->count);
+        list_remove(&session->node);
+        free(session->id);
         free(session); /* the timer may come for nothing once */
     }
 }
@@ -178,10 +219,9 @@ void token_session_end(struct token_session *session)
 struct token_sessions *token_sessions_create(const struct token_sessions_options *options)
 {
     static const char *const events[EVENT_COUNT] = {
-        [EVENT_WARNED] = "event=\"warned\"",
-        [EVENT_RENEWED] = "event=\"renewed\"",
-        [EVENT_EXPIRED] = "event=\"expired\"",
-        [EVENT_OTHER_SUBJECT] = "event=\"other_subject\"",
+        [EVENT_WARNED] = "event=\"warned\"",   [EVENT_RENEWED] = "event=\"renewed\"",
+        [EVENT_EXPIRED] = "event=\"expired\"", [EVENT_OTHER_SUBJECT] = "event=\"other_subject\"",
+        [EVENT_REVOKED] = "event=\"revoked\"",
     };
     struct token_sessions *sessions = calloc(1, sizeof *sessions);
     if (!sessions) {
@@ -189,6 +229,7 @@ struct token_sessions *token_sessions_create(const struct token_sessions_options
     }
     sessions->options = *options;
     sessions->wakes_ms = UINT64_MAX;
+    list_init(&sessions->all);
     wheel_init(&sessions->wheel, TICK_MS, options->now().monotonic_ms);
     sessions->timer = loop_timer_create(options->loop, on_timer, sessions);
     if (!sessions->timer) {

@@ -2,6 +2,7 @@
  * Viewers whose token ends: they are warned, may show another one, and are closed some time after the end.
  *
  *     GOOD -> WARNED -> closed with 4102        a token that ends later leads back to GOOD
+ *     any -> REVOKED: closed with 4101
  *
  * One wheel and one timer for all. A viewer that came in without a token has no session and costs nothing; one with a token
  * costs its session and nothing per message.
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 #include "access/access.h"
+#include "access/revocations.h"
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "fanout/viewer.h"
@@ -44,8 +46,10 @@ void token_sessions_destroy(struct token_sessions *sessions);
  */
 struct token_session *token_session_begin(struct token_sessions *sessions, struct viewer *viewer,
                                           const struct jwt_claims *claims);
-/** It showed another token. Result: FORBIDDEN when that is somebody else's; then nothing has changed. */
+/** It showed another token. Result: FORBIDDEN when that is somebody else's, NO_MEMORY; then nothing has changed. */
 MUST_CHECK enum result token_session_renew(struct token_session *session, const struct jwt_claims *claims);
+/** Close with 4101 whoever came in with a token that is revoked by now. Cost: two look-ups a session. */
+void token_sessions_judge(struct token_sessions *sessions, const struct revocations *revoked);
 /** Who is watching: `sub` of the token. Lives as long as the session. */
 const char *token_session_subject(const struct token_session *session);
 /** NULL is allowed. */

@@ -257,13 +257,15 @@ static bool session_begin(struct ws_viewer *viewer, const struct access_grant *g
 /** A connection stays its subject's: a token of somebody else, or the shared key instead of a token, opens no other one. */
 static bool session_renew(struct ws_viewer *viewer, const struct access_grant *grant)
 {
-    bool is_same = grant->has_token == (viewer->session != NULL) &&
-                   (!viewer->session || token_session_renew(viewer->session, &grant->claims) == RESULT_OK);
-    if (!is_same) {
-        note(viewer, AUDIT_REFRESH, NULL, "other_subject");
-        refuse(viewer, CLOSE_TOKEN_INVALID, NULL, NULL);
+    enum result result = grant->has_token == (viewer->session != NULL) ? RESULT_OK : RESULT_FORBIDDEN;
+    if (result == RESULT_OK && viewer->session) {
+        result = token_session_renew(viewer->session, &grant->claims);
     }
-    return is_same;
+    if (result != RESULT_OK) {
+        note(viewer, AUDIT_REFRESH, NULL, result == RESULT_NO_MEMORY ? result_name(result) : "other_subject");
+        refuse(viewer, result == RESULT_NO_MEMORY ? CLOSE_OVERLOADED : CLOSE_TOKEN_INVALID, NULL, NULL);
+    }
+    return result == RESULT_OK;
 }
 
 static void on_hello(struct ws_viewer *viewer, const struct viewer_message *message)

@@ -158,6 +158,7 @@ const seeds = {
   config: [...files(join(root, 'deploy'), '.yaml'), ...files(join(root, 'tests', 'check_config', 'cases'), '.yaml')],
   redis_payload: payloads,
   redis_wire: publications,
+  revocations: ['# left\n\njti:4e1c0fd2\nsub:alice@example.com  \r\nsub:bob before 1795258800\n', 'sub:a before 9\nsub:a\n', 'alice\n', 'jti:a'],
   request: requests,
   viewer_message: messages('viewer'),
   ws_reader: frames,

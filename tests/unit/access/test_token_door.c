@@ -26,6 +26,7 @@ static char path[64];
 static struct metrics *metrics;
 static struct jwk_set *signing;
 static struct token_door *door;
+static struct revocations revoked;
 
 static void write_keys(const char *text)
 {
@@ -41,8 +42,10 @@ static int setup(void **context)
     (void)snprintf(path, sizeof path, "/tmp/sophia-keys-XXXXXX");
     int fd = mkstemp(path);
     char *text = key_file_read("verifying_keys.json");
-    const struct token_door_options options = {
-        .jwk_file = path, .max_cached = 2, .rules = {.issuer = "me", .audience = "you", .leeway_s = 30}};
+    const struct token_door_options options = {.jwk_file = path,
+                                               .max_cached = 2,
+                                               .revoked = &revoked,
+                                               .rules = {.issuer = "me", .audience = "you", .leeway_s = 30}};
     write_keys(text);
     free(text);
     metrics = metrics_create();
@@ -55,6 +58,7 @@ static int teardown(void **context)
 {
     (void)context;
     token_door_destroy(door);
+    revocations_finish(&revoked);
     jwk_set_destroy(signing);
     metrics_destroy(metrics);
     return unlink(path);
@@ -139,6 +143,36 @@ static void test_a_token_that_was_good_is_not_verified_again(void **context)
     assert_int_equal(check(token, NOW + 129), JWT_OK);
     assert_int_equal(check(token, NOW + 130), JWT_EXPIRED);
     assert_int_equal(counted("gw_auth_token_cache_entries", NULL), 0);
+    free(token);
+}
+
+static void shut_out(const char *list)
+{
+    char problem[REVOCATIONS_PROBLEM_BYTES];
+    revocations_set(&revoked, REVOKED_BY_FILE, revocation_list_read(list, strlen(list), problem));
+    assert_non_null(revoked.lists[REVOKED_BY_FILE]);
+}
+
+static void test_a_revoked_token_is_refused_however_well_it_is_known(void **context)
+{
+    (void)context;
+    char *token = token_sign(
+        signing, "hs", HEADER,
+        "{\"sub\":\"alice\",\"iss\":\"me\",\"aud\":\"you\",\"jti\":\"a1\",\"iat\":1799999000,\"exp\":1800000100}");
+    static const char *const lists[] = {"jti:a1\n", "sub:alice\n", "sub:alice before 1799999001\n"};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        struct jwt_claims claims = {.subject = "nobody"};
+        assert_int_equal(check(token, NOW), JWT_OK);
+        shut_out(lists[i]);
+        assert_int_equal(token_door_check(door, token, strlen(token), NOW, &claims), JWT_REVOKED);
+        assert_string_equal(claims.subject, "nobody");
+        shut_out("jti:a2\nsub:bob\nsub:alice before 1799999000\n");
+    }
+    assert_int_equal(check(token, NOW), JWT_OK);
+    assert_int_equal(counted("gw_auth_tokens_total", "result=\"revoked\""), 3);
+    assert_int_equal(counted("gw_auth_token_cache_total", "result=\"miss\""), 1);
+    shut_out("sub:alice\n");
+    assert_int_equal(check(token, NOW + 130), JWT_EXPIRED); /* no more is told of it than before */
     free(token);
 }
 
@@ -354,6 +388,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_reload_takes_other_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_broken_file_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_token_that_was_good_is_not_verified_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_revoked_token_is_refused_however_well_it_is_known, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_a_token_with_a_beginning_waits_for_it_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_tokens_are_verified_each_time_and_never_kept, setup,
                                         teardown),

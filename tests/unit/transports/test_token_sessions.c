@@ -290,6 +290,57 @@ static void test_an_event_stream_is_told_why_it_ends(void **context)
     fake_viewer_close(&stream);
 }
 
+static void judge(const char *list)
+{
+    char problem[REVOCATIONS_PROBLEM_BYTES];
+    struct revocations revoked = {.lists = {revocation_list_read(list, strlen(list), problem)}};
+    assert_non_null(revoked.lists[0]);
+    token_sessions_judge(sessions, &revoked);
+    revocations_finish(&revoked);
+}
+
+static void test_a_revoked_session_is_closed_at_once(void **context)
+{
+    (void)context;
+    struct jwt_claims claims = token_for("alice", 3600);
+    (void)snprintf(claims.id, sizeof claims.id, "a1");
+    claims.issued_s = 1000;
+    struct token_session *session = token_session_begin(sessions, fake.viewer, &claims);
+    judge("jti:a2\nsub:bob\nsub:alice before 1000\n");
+    assert_false(fake.is_closed);
+    judge("jti:a1\n");
+    assert_true(fake.is_closed);
+    assert_int_equal(fake.reason, CLOSE_TOKEN_INVALID);
+    judge("sub:alice\n"); /* its transport has not ended it yet: it counts once */
+    assert_int_equal(counted("revoked"), 1);
+    pass_s(4000);
+    assert_int_equal(counted("warned"), 0);
+    token_session_end(session);
+}
+
+static void test_the_token_shown_last_is_judged(void **context)
+{
+    (void)context;
+    struct jwt_claims claims = token_for("alice", 3600);
+    (void)snprintf(claims.id, sizeof claims.id, "a1");
+    claims.issued_s = 1000;
+    struct token_session *session = token_session_begin(sessions, fake.viewer, &claims);
+    (void)snprintf(claims.id, sizeof claims.id, "a2");
+    claims.issued_s = 2000;
+    assert_int_equal(token_session_renew(session, &claims), RESULT_OK);
+    judge("jti:a1\nsub:alice before 2000\n");
+    assert_false(fake.is_closed);
+    allocations_fail_all_after(0);
+    enum result result = token_session_renew(session, &claims);
+    assert_true(allocations_recover());
+    assert_int_equal(result, RESULT_NO_MEMORY);
+    judge("sub:alice before 2001\n");
+    assert_true(fake.is_closed);
+    token_session_end(session);
+    judge("sub:alice\n");
+    assert_int_equal(counted("revoked"), 1);
+}
+
 static void test_without_memory_there_is_no_session(void **context)
 {
     (void)context;
@@ -316,6 +367,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_clock_set_back_closes_nobody_early, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_left_is_not_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_event_stream_is_told_why_it_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_revoked_session_is_closed_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_token_shown_last_is_judged, setup, teardown),
         cmocka_unit_test_setup_teardown(test_without_memory_there_is_no_session, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
