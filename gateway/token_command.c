@@ -17,10 +17,19 @@
 #include "base/clock.h"
 #include "config/config.h"
 
-enum { EXIT_WRONG = 2, TTL_DEFAULT_S = 3600, TTL_MAX_S = 366 * 86400 };
+enum {
+    EXIT_WRONG = 2,
+    TTL_DEFAULT_S = 3600,
+    TTL_DISPLAY_S = 12 * 3600,
+    TTL_MAX_S = 366 * 86400,
+    ROLES_MAX = 16,
+    DISPLAY_MAX_BYTES = 200,
+};
 
 static const char help[] =
     "Usage: sophia-gateway token mint --sub NAME [--config FILE] [--key FILE] [--kid NAME] [--iss TEXT] [--aud TEXT] [--ttl SECONDS]\n"
+    "                                 [--role NAME]...\n"
+    "       sophia-gateway token mint --display NAME [...]\n"
     "       sophia-gateway token check --config FILE < TOKEN\n"
     "\n"
     "For development. mint prints a token; check reads one from standard input and says what a gateway with this\n"
@@ -31,11 +40,15 @@ static const char help[] =
     "  --kid NAME     which key of the set signs; without it the first\n"
     "  --sub NAME     who the token is for\n"
     "  --iss, --aud   instead of those of the configuration\n"
-    "  --ttl SECONDS  how long the token is good; 3600 without it\n";
+    "  --ttl SECONDS  how long the token is good; 3600 without it, 43200 for a display\n"
+    "  --role NAME    a role of the token, in its claim \"roles\"; up to 16 times\n"
+    "  --display NAME for a screen on a wall: --sub display:NAME --role display\n";
 
 struct token_arguments {
-    const char *config_path, *key_path, *kid, *subject, *issuer, *audience;
-    uint32_t ttl_s;
+    const char *config_path, *key_path, *kid, *subject, *display, *issuer, *audience;
+    const char *roles[ROLES_MAX];
+    size_t role_count;
+    uint32_t ttl_s; /* 0: not said */
 };
 
 /* ---- the command line ---- */
@@ -53,27 +66,40 @@ static bool read_ttl(const char *text, uint32_t *out_ttl_s)
     return true;
 }
 
+static bool add_role(const char *name, struct token_arguments *out)
+{
+    if (name[0] == '\0' || out->role_count == ROLES_MAX) {
+        fprintf(stderr, "token: --role is empty, or given more than %d times\n", ROLES_MAX);
+        return false;
+    }
+    out->roles[out->role_count++] = name;
+    return true;
+}
+
 static bool read_arguments(int argc, char **argv, struct token_arguments *out)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'f'}, {"key", required_argument, NULL, 'k'},
-        {"kid", required_argument, NULL, 'i'},    {"sub", required_argument, NULL, 's'},
-        {"iss", required_argument, NULL, 'o'},    {"aud", required_argument, NULL, 'a'},
-        {"ttl", required_argument, NULL, 't'},    {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'f'},  {"key", required_argument, NULL, 'k'},
+        {"kid", required_argument, NULL, 'i'},     {"sub", required_argument, NULL, 's'},
+        {"iss", required_argument, NULL, 'o'},     {"aud", required_argument, NULL, 'a'},
+        {"ttl", required_argument, NULL, 't'},     {"role", required_argument, NULL, 'r'},
+        {"display", required_argument, NULL, 'd'}, {NULL, 0, NULL, 0},
     };
     int option = 0;
-    *out = (struct token_arguments){.ttl_s = TTL_DEFAULT_S};
+    *out = (struct token_arguments){.ttl_s = 0};
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         const char **text = option == 'f'   ? &out->config_path
                             : option == 'k' ? &out->key_path
                             : option == 'i' ? &out->kid
                             : option == 's' ? &out->subject
+                            : option == 'd' ? &out->display
                             : option == 'o' ? &out->issuer
                             : option == 'a' ? &out->audience
                                             : NULL;
         if (text) {
             *text = optarg;
-        } else if (option != 't' || !read_ttl(optarg, &out->ttl_s)) {
+        } else if (!(option == 't' && read_ttl(optarg, &out->ttl_s)) &&
+                   !(option == 'r' && add_role(optarg, out))) {
             return false; /* said already */
         }
     }
@@ -101,7 +127,7 @@ static struct jwk_set *load_keys(const char *path, enum jwk_purpose purpose)
     struct jwk_file file;
     char problem[JWK_PROBLEM_BYTES];
     struct jwk_set *keys = NULL;
-    if (!path) {
+    if (!path) { /* keys at an address are not fetched here */
         fprintf(stderr, "token: no keys: give --key, or a --config with auth.jwk_file\n");
         return NULL;
     }
@@ -131,13 +157,31 @@ static void print_header(const struct jwk *key, struct bytes *out)
     bytes_append_byte(out, '}');
 }
 
+static void print_roles(const struct token_arguments *arguments, struct bytes *out)
+{
+    for (size_t i = 0; i < arguments->role_count; i++) {
+        bytes_append_text(out, i == 0 ? ",\"roles\":[" : ",");
+        bytes_append_json_string(out, arguments->roles[i], strlen(arguments->roles[i]));
+    }
+    bytes_append_text(out, arguments->role_count > 0 ? "]" : "");
+}
+
+/** Every display has a subject of its own, so that one can be revoked alone. */
+static void print_subject(const struct token_arguments *arguments, struct bytes *out)
+{
+    char subject[DISPLAY_MAX_BYTES + 16];
+    (void)snprintf(subject, sizeof subject, "display:%s", arguments->display ? arguments->display : "");
+    append_member(out, "sub", arguments->subject ? arguments->subject : subject);
+}
+
 static void print_claims(const struct token_arguments *arguments, struct bytes *out)
 {
     int64_t now_s = clock_wall_ms() / 1000;
     bytes_append_byte(out, '{');
-    append_member(out, "sub", arguments->subject);
+    print_subject(arguments, out);
     append_member(out, "iss", arguments->issuer);
     append_member(out, "aud", arguments->audience);
+    print_roles(arguments, out);
     bytes_append_format(out, ",\"iat\":%lld,\"exp\":%lld,\"jti\":\"%016llx\"}", (long long)now_s,
                         (long long)(now_s + arguments->ttl_s), (unsigned long long)random_u64());
 }
@@ -188,9 +232,20 @@ static int mint_with(const struct jwk_set *keys, const struct token_arguments *a
 static int mint(struct token_arguments *arguments)
 {
     int code = EXIT_WRONG;
-    if (!arguments->subject || arguments->subject[0] == '\0') {
-        fprintf(stderr, "token: mint needs --sub\n");
+    if (!(arguments->subject && arguments->subject[0] != '\0') &&
+        !(arguments->display && arguments->display[0] != '\0')) {
+        fprintf(stderr, "token: mint needs --sub or --display\n");
         return EXIT_WRONG;
+    }
+    if (arguments->display && strlen(arguments->display) > DISPLAY_MAX_BYTES) {
+        fprintf(stderr, "token: --display is longer than %d bytes\n", DISPLAY_MAX_BYTES);
+        return EXIT_WRONG;
+    }
+    if (arguments->ttl_s == 0) {
+        arguments->ttl_s = arguments->display ? TTL_DISPLAY_S : TTL_DEFAULT_S;
+    }
+    if (arguments->display && arguments->role_count == 0) {
+        arguments->roles[arguments->role_count++] = "display";
     }
     struct config *config = load_config(arguments->config_path);
     if (!config) {

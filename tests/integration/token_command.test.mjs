@@ -59,6 +59,18 @@ test('a minted token says what was asked for, and verifies elsewhere', () => {
     assert.ok(verify(null, Buffer.from(`${head}.${body}`), key, Buffer.from(signature, 'base64url')));
 });
 
+test('a screen on a wall has a subject of its own, a role, and twelve hours', () => {
+    const sign = ['--key', privateKeys, '--kid', 'eddsa'];
+    const { iat, exp, jti, ...rest } = claimsOf(mint(...sign, '--display', 'lobby'));
+    assert.deepEqual(rest, { sub: 'display:lobby', roles: ['display'] });
+    assert.equal(exp - iat, 43200);
+    assert.ok(jti);
+    const other = claimsOf(mint(...sign, '--display', 'lobby', '--ttl', '60', '--role', 'board "x"', '--role', 'b'));
+    assert.deepEqual([other.roles, other.exp - other.iat], [['board "x"', 'b'], 60]);
+    const person = claimsOf(mint(...sign, '--sub', 'alice', '--role', 'exec'));
+    assert.deepEqual([person.sub, person.roles, person.exp - person.iat], ['alice', ['exec'], 3600]);
+});
+
 test('a secret in the configuration signs without --key, a public key does not', () => {
     issuer.write(['hs256']);
     assert.equal(run(['check', '--config', config], mint('--config', config, '--sub', 'a')).status, 0);
@@ -91,6 +103,10 @@ test('a wrong command line is told', () => {
         [['mint', '--sub', 'a', '--key', privateKeys, '--kid', 'none'], /no key named "none"/],
         [['mint', '--sub', 'a', '--key', privateKeys, '--ttl', '0'], /--ttl is not 1 to/],
         [['mint', '--sub', 'a', '--key', privateKeys, '--ttl', '9x'], /--ttl is not 1 to/],
+        [['mint', '--key', privateKeys, '--display', ''], /needs --sub or --display/],
+        [['mint', '--key', privateKeys, '--display', 'x'.repeat(201)], /--display is longer/],
+        [['mint', '--sub', 'a', '--key', privateKeys, '--role', ''], /--role is empty/],
+        [['mint', '--sub', 'a', '--key', privateKeys, ...Array(17).fill(['--role', 'r']).flat()], /more than 16 times/],
         [['mint', '--sub', 'a', '--key', '/nowhere.json'], /nowhere\.json cannot be read/],
         [['mint', '--sub', 'a'], /give --key, or a --config/],
         [['check', '--config', config, 'a.b.c'], /read from standard input/],
