@@ -79,7 +79,7 @@ export class Issuer {
     /** A token. kid: who signs. header and claims: members more, or other, or (undefined) less; as text they are taken as they are. */
     mint(claims = {}, { kid = this.keys.keys().next().value, header = {} } = {}) {
         const { algorithm, sign: signer } = this.keys.get(kid);
-        const head = typeof header === 'string' ? header : { alg: algorithm, kid, typ: 'JWT', ...header };
+        const head = typeof header === 'string' || Buffer.isBuffer(header) ? header : { alg: algorithm, kid, typ: 'JWT', ...header };
         const isRaw = typeof claims === 'string' || Buffer.isBuffer(claims);
         const text = `${base64url(head)}.${base64url(isRaw ? claims : this.claims(claims))}`;
         return `${text}.${signer(Buffer.from(text)).toString('base64url')}`;

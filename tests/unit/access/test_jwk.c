@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access/base64.h"
 #include "access/jwk.h"
 #include "key_files.h"
 #include "support/allocations.h"
@@ -216,6 +217,50 @@ static void test_without_memory_there_is_no_set(void **context)
     assert_string_equal(problem, "cannot be read: memory ran out");
 }
 
+/* Project Wycheproof, rsa_pss_2048_sha256_mgf1_32, tests 3 and 5: no RFC signs with PS256. */
+static void test_ps256_of_others(void **context)
+{
+    (void)context;
+    static const char n[] =
+        "orRRoH0KpfluRVZxUTVQUUqKW0YuvvcXCU-h_ugiJOY3-"
+        "XRtP3yv0xh42AMltu9aFwD2WQO0aUKeidbqyIRQl7WrOTGJ25JRLtincRoSU_rNIPecFegkfz0-QuRuSMmOJUov6XZTE6A-"
+        "_48X4aApOXofomqNzib0kO2BKZYV2YFMItphBCjgnH2WWFlCZvXAIdD87KCNlFoSvoLeTR7Oa0wDFFtdNJXU7VQR64eNrwX9"
+        "evw-Ca2g8RJkIvWQl1oZaYFvSGmLy7obTZyuedRg2Pn4Xnl1AF2bwixOWsD3waRdElaaYoB9O5oC5aUw53MGb0U9H1tMLpz3"
+        "ggKD90K51Q";
+    static const struct {
+        const char *text, *signature;
+    } rows[] = {
+        {"Test", "QB6wPNtHyogDPjAw9r3susj1yPwd1qE9I9N57ZorMJiR0T10_qnSHRWbnm2PN--"
+                 "iSJli4kVV9W3UNP8dMc5Pn1q9PyLL6otpHWoR5E77g-K8oVXmoWQyXg_eKohlr9XJ9RFhqdYV9ir37C4xs-WrZJwWR"
+                 "JDTHYjPrjW4Sup5JWkPkpoUS20vSOj7iUpS3uzRuaZJaZDE7PFYhpmkLKzRDFOvNQUU5CkeqaBY538QHjLBwM76Ydl"
+                 "F97yTH4vRnnujFpNYpg5aiwEjvDGZuf3K_o5RnEG6Z1SRonuF5E7y13J3wQ_hByk8gpAYaRO8mpm2QNjaBBtk8x6rH"
+                 "TWSCYX0pQ"},
+        {"Message",
+         "WZckrcG64x6E624Tmc2QzWf0i0MsY3GbYAQCOEquqbIe6GTNzyWQKRgId8hHoiORKwZH8GalmmXfbC06ZnWxRQ8LBR"
+         "hc7khr-"
+         "sVs_e0YK6vO_mBWimlU8CbLL1kAKi91XpvOSXk_KA2Jgiyb06BqetIgnD1sq3wfdMi79L83TnropTn8y4OnjP-WpPU"
+         "4reughpZZ0OlkfZj5bLVdnLflhEDEydhbjp3GAukJ4p5F8rgt7UT0DpzrEpLaIAY5Z-"
+         "OhFvSusgKGPOpSPyFbjsf8T2oizYZS7WYeM4A_P6G-lm-odUzHsPqJTO4PBF77oUxPSh18uDfOpp4wUiUmuKWHjw"},
+    };
+    char set_text[1024], problem[JWK_PROBLEM_BYTES] = "";
+    (void)snprintf(set_text, sizeof set_text,
+                   "{\"kty\":\"RSA\",\"alg\":\"PS256\",\"e\":\"AQAB\",\"n\":\"%s\"}", n);
+    struct jwk_set *set = read_set(set_text, problem);
+    assert_non_null(set);
+    const struct jwk *key = jwk_set_at(set, 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        unsigned char signature[JWK_SIGNATURE_MAX_BYTES];
+        size_t length = 0;
+        assert_true(base64_decode(BASE64_URL, rows[i].signature, strlen(rows[i].signature), signature,
+                                  sizeof signature, &length));
+        assert_true(jwk_verify(key, rows[i].text, strlen(rows[i].text), signature, length));
+        assert_false(jwk_verify(key, rows[1 - i].text, strlen(rows[1 - i].text), signature, length));
+        signature[length / 2] ^= 1;
+        assert_false(jwk_verify(key, rows[i].text, strlen(rows[i].text), signature, length));
+    }
+    jwk_set_destroy(set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +272,7 @@ int main(void)
         cmocka_unit_test(test_an_even_modulus_is_no_rsa_key),
         cmocka_unit_test(test_a_set_has_a_size),
         cmocka_unit_test(test_without_memory_there_is_no_set),
+        cmocka_unit_test(test_ps256_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
