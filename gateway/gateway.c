@@ -424,18 +424,23 @@ static bool build_access(struct gateway *gateway)
     }
     const struct token_door_options door_options = {
         .jwk_file = config->auth.jwk_file,
+        .jwks_url = config->auth.jwks_url,
+        .ca_file = config->auth.jwks_ca_file,
+        .refresh_s = config->auth.jwks_refresh_s,
+        .loop = gateway->loop,
         .rules = {.issuer = config->auth.issuer,
                   .audience = config->auth.audience,
                   .leeway_s = config->auth.leeway_s},
         .max_cached = config->auth.cached_tokens,
         .revoked = gateway->revocations ? revocation_feed_list(gateway->revocations) : NULL,
     };
-    if (door_options.jwk_file) {
+    if (door_options.jwk_file || door_options.jwks_url) {
         gateway->tokens = token_door_create(&door_options, gateway->metrics);
         if (!gateway->tokens) {
             return false;
         }
     }
+    gateway->health.tokens = gateway->tokens;
     const struct access_options options = {
         .keys = keys_of(config),
         .metrics = gateway->metrics,

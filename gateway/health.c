@@ -52,6 +52,9 @@ static const char *missing_at_start(const struct health *health, const struct pi
     if (!health->is_listening) {
         return "not listening yet";
     }
+    if (health->tokens && !token_door_has_keys(health->tokens)) {
+        return "the keys of tokens were not fetched yet";
+    }
     return pipeline_has_been_attached(pipeline) ? NULL : "the shared journal was not reached yet";
 }
 
@@ -78,6 +81,9 @@ enum health_state health_judge(const struct health *health, struct pipeline *pip
     const char *down = upstream_that_is_down(health);
     if (!down) {
         down = source_that_is_down(pipeline);
+    }
+    if (!down && health->tokens && token_door_is_late(health->tokens)) {
+        down = "token keys";
     }
     *out_reason = down ? down : "";
     return down ? HEALTH_DEGRADED : HEALTH_HEALTHY;

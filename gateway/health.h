@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "access/token_door.h"
 #include "pipeline.h"
 #include "upstreams.h"
 
@@ -30,10 +31,11 @@ enum health_state {
 
 /** What the judgement rests on beside the pipeline. Zeroed at start. */
 struct health {
-    bool is_listening;           /* set by gateway.c once the listener has started */
-    bool is_draining;            /* set by gateway.c at the first SIGTERM */
-    double loop_lag_p99_s;       /* set by the internal source, each second */
-    struct upstreams *upstreams; /* NULL: none */
+    bool is_listening;               /* set by gateway.c once the listener has started */
+    bool is_draining;                /* set by gateway.c at the first SIGTERM */
+    double loop_lag_p99_s;           /* set by the internal source, each second */
+    struct upstreams *upstreams;     /* NULL: none */
+    const struct token_door *tokens; /* NULL: none */
 };
 
 /** The word as it is told: "healthy". */

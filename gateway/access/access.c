@@ -214,6 +214,8 @@ static enum result result_of(enum jwt_reason reason)
         return RESULT_EXPIRED;
     case JWT_NO_MEMORY:
         return RESULT_NO_MEMORY;
+    case JWT_KEYS_COMING:
+        return RESULT_UNAVAILABLE;
     default:
         return RESULT_FORBIDDEN; /* which of them, the counter says */
     }

@@ -72,7 +72,8 @@ bool access_ingest_needs_key(const struct access *access);
 /**
  * May this viewer come in? token: the shared key or a signed token; may be NULL.
  *
- * Result: UNAUTHENTICATED when it is missing, EXPIRED when only its time is over, FORBIDDEN when wrong, NO_MEMORY.
+ * Result: UNAUTHENTICATED when it is missing, EXPIRED when only its time is over, FORBIDDEN when wrong, NO_MEMORY; UNAVAILABLE
+ *         when the keys are being fetched: in a moment it can be told.
  *         out_grant is written with OK.
  */
 MUST_CHECK enum result access_admit(const struct access *access, const char *token, int64_t now_s,

@@ -39,6 +39,7 @@ static const char *const reason_names[JWT_REASON_COUNT] = {
     [JWT_ISSUED_IN_FUTURE] = "issued_in_future",
     [JWT_EXPIRED] = "expired",
     [JWT_REVOKED] = "revoked",
+    [JWT_KEYS_COMING] = "keys_coming",
     [JWT_NO_MEMORY] = "no_memory",
 };
 

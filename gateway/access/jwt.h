@@ -57,6 +57,7 @@ enum jwt_reason {
     JWT_ISSUED_IN_FUTURE, /* iat */
     JWT_EXPIRED,          /* exp: the signature and all else is good */
     JWT_REVOKED,          /* all is good, but it is on a list of revocations; said by token_door.c */
+    JWT_KEYS_COMING,      /* keys are being fetched, it may be good afterwards; said by token_door.c */
     JWT_NO_MEMORY,
     JWT_REASON_COUNT
 };

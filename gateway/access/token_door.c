@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "access/jwk_file.h"
+#include "access/jwks_feed.h"
 #include "access/token_cache.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -12,8 +13,9 @@
 
 struct token_door {
     struct token_door_options options;
-    struct jwk_set *keys;
-    int64_t written_s;         /* when their file was */
+    struct jwk_set *keys;      /* NULL: not fetched yet */
+    struct jwks_feed *feed;    /* NULL: they are read from a file */
+    int64_t written_s;         /* when their file was, or they came */
     struct token_cache *known; /* NULL: none are remembered */
     struct metric *results[JWT_REASON_COUNT];
     struct metric *reloads[2]; /* refused, done */
@@ -46,8 +48,9 @@ static void register_metrics(struct token_door *door, struct metrics *metrics)
                                       "Good tokens forgotten before their end, for want of room.");
     door->entries =
         metrics_gauge(metrics, "gw_auth_token_cache_entries", NULL, "Good tokens that are remembered.");
-    door->age = metrics_gauge(metrics, "gw_auth_key_age_seconds", NULL,
-                              "Since the file with the keys of tokens was written.");
+    door->age =
+        metrics_gauge(metrics, "gw_auth_key_age_seconds", NULL,
+                      "Since the file with the keys of tokens was written, or their issuer told of others.");
 }
 
 /** NULL with problem. */
@@ -68,18 +71,60 @@ static void log_keys(const char *message, const struct token_door *door)
              LOG_INT("keys", jwk_set_count(door->keys)));
 }
 
+static void take_keys(struct token_door *door, struct jwk_set *keys)
+{
+    jwk_set_destroy(door->keys);
+    door->keys = keys;
+    if (door->known) { /* what a key that is gone has signed is not good any more */
+        token_cache_clear(door->known);
+        metric_set(door->entries, 0);
+    }
+    token_door_tick(door, clock_wall_ms() / 1000);
+}
+
+static void on_keys(void *context, struct jwk_set *keys)
+{
+    struct token_door *door = context;
+    door->written_s = clock_wall_ms() / 1000;
+    take_keys(door, keys);
+}
+
+/** The keys, or where they will come from. */
+static bool open_source(struct token_door *door, struct metrics *metrics)
+{
+    const struct token_door_options *options = &door->options;
+    char problem[JWK_PROBLEM_BYTES] = "";
+    if (options->jwks_url) {
+        const struct jwks_feed_options feed = {
+            .loop = options->loop,
+            .metrics = metrics,
+            .url = options->jwks_url,
+            .ca_file = options->ca_file,
+            .refresh_s = options->refresh_s,
+            .context = door,
+            .on_keys = on_keys,
+        };
+        door->feed = jwks_feed_create(&feed);
+        return door->feed != NULL;
+    }
+    door->keys = read_keys(door, &door->written_s, problem);
+    if (!door->keys) {
+        log_error("token keys failed", LOG_TEXT("jwk_file", options->jwk_file), LOG_TEXT("err", problem));
+        return false;
+    }
+    log_keys("token keys loaded", door);
+    return true;
+}
+
 struct token_door *token_door_create(const struct token_door_options *options, struct metrics *metrics)
 {
-    char problem[JWK_PROBLEM_BYTES];
     struct token_door *door = calloc(1, sizeof *door);
     if (!door) {
         log_error("token keys failed", LOG_TEXT("err", result_name(RESULT_NO_MEMORY)));
         return NULL;
     }
     door->options = *options;
-    door->keys = read_keys(door, &door->written_s, problem);
-    if (!door->keys) {
-        log_error("token keys failed", LOG_TEXT("jwk_file", options->jwk_file), LOG_TEXT("err", problem));
+    if (!open_source(door, metrics)) {
         goto fail;
     }
     door->known = options->max_cached > 0 ? token_cache_create(options->max_cached) : NULL;
@@ -89,7 +134,6 @@ struct token_door *token_door_create(const struct token_door_options *options, s
     }
     register_metrics(door, metrics);
     token_door_tick(door, clock_wall_ms() / 1000);
-    log_keys("token keys loaded", door);
     return door;
 
 fail:
@@ -100,6 +144,7 @@ fail:
 void token_door_destroy(struct token_door *door)
 {
     if (door) {
+        jwks_feed_destroy(door->feed);
         jwk_set_destroy(door->keys);
         token_cache_destroy(door->known);
         free(door);
@@ -109,6 +154,10 @@ void token_door_destroy(struct token_door *door)
 bool token_door_reload(struct token_door *door)
 {
     char problem[JWK_PROBLEM_BYTES];
+    if (door->feed) {
+        jwks_feed_refresh(door->feed);
+        return true;
+    }
     struct jwk_set *fresh = read_keys(door, &door->written_s, problem);
     metric_add(door->reloads[fresh ? 1 : 0], 1);
     if (!fresh) {
@@ -116,13 +165,7 @@ bool token_door_reload(struct token_door *door)
                   LOG_TEXT("err", problem));
         return false;
     }
-    jwk_set_destroy(door->keys);
-    door->keys = fresh;
-    if (door->known) { /* what a key that is gone has signed is not good any more */
-        token_cache_clear(door->known);
-        metric_set(door->entries, 0);
-    }
-    token_door_tick(door, clock_wall_ms() / 1000);
+    take_keys(door, fresh);
     log_keys("token keys reloaded", door);
     return true;
 }
@@ -156,7 +199,13 @@ static enum jwt_reason check(struct token_door *door, const char *token, size_t 
         return reason;
     }
     metric_add(door->looked_up[0], 1);
+    if (!door->keys) {
+        return JWT_KEYS_COMING;
+    }
     reason = jwt_verify(token, length, door->keys, &door->options.rules, now_s, out_claims);
+    if (reason == JWT_UNKNOWN_KID && door->feed && jwks_feed_wish(door->feed)) {
+        return JWT_KEYS_COMING;
+    }
     if (may_know && reason == JWT_OK && token_cache_keep(door->known, digest, out_claims)) {
         metric_add(door->evictions, 1);
     }
@@ -188,7 +237,20 @@ enum jwt_reason token_door_check(struct token_door *door, const char *token, siz
     return reason;
 }
 
+bool token_door_has_keys(const struct token_door *door)
+{
+    return door->keys != NULL;
+}
+
+bool token_door_is_late(const struct token_door *door)
+{
+    return door->feed && jwks_feed_is_late(door->feed);
+}
+
 void token_door_tick(struct token_door *door, int64_t now_s)
 {
-    metric_set(door->age, (double)(now_s - door->written_s));
+    metric_set(door->age, door->keys ? (double)(now_s - door->written_s) : 0);
+    if (door->feed) {
+        jwks_feed_tick(door->feed);
+    }
 }

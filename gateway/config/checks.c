@@ -1,12 +1,14 @@
 /* What one value says about another, and what is more than a type and a range. */
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "access/jwk_file.h"
 #include "access/revocation_file.h"
@@ -16,6 +18,7 @@
 #include "config/entries.h"
 #include "config/mappings.h"
 #include "config/options.h"
+#include "io/http_fetch.h"
 
 enum { KEY_SHORT_BYTES = 16 };
 
@@ -212,10 +215,42 @@ static void check_cookie(const struct loading *loading)
     }
 }
 
-static void check_needs_jwk_file(const struct loading *loading, const char *name, const char *value)
+static void check_needs_keys(const struct loading *loading, const char *name, const char *value)
 {
-    if (value && !loading->config->auth.jwk_file) {
-        loading_say(loading, loading_origin(loading, name), name, "needs auth.jwk_file, which is not set");
+    if (value && !loading->config->auth.jwk_file && !loading->config->auth.jwks_url) {
+        loading_say(loading, loading_origin(loading, name), name,
+                    "needs auth.jwk_file or auth.jwks_url, which are not set");
+    }
+}
+
+static void check_jwks_url(const struct loading *loading)
+{
+    const struct config_auth *auth = &loading->config->auth;
+    const struct origin *origin = loading_origin(loading, "auth.jwks_url");
+    if (auth->jwks_ca_file && !auth->jwks_url) {
+        loading_say(loading, loading_origin(loading, "auth.jwks_ca_file"), "auth.jwks_ca_file",
+                    "needs auth.jwks_url, which is not set");
+    }
+    if (auth->jwks_ca_file && access(auth->jwks_ca_file, R_OK) != 0) {
+        loading_say(loading, loading_origin(loading, "auth.jwks_ca_file"), "auth.jwks_ca_file",
+                    "%s cannot be read: %s", auth->jwks_ca_file, strerror(errno));
+    }
+    if (auth->jwks_url && auth->jwk_file) {
+        loading_say(loading, origin, "auth.jwks_url", "there are auth.jwk_file's keys already: one of them");
+    }
+    if (auth->jwks_url && !http_fetch_may_use(auth->jwks_url)) {
+        loading_say(loading, origin, "auth.jwks_url",
+                    "is not an address like https://login.example/keys.json (http on this machine only; "
+                    "no user, password or fragment)");
+    }
+}
+
+/** Whatever the keys come from. */
+static void warn_of_audience(const struct loading *loading, const char *name)
+{
+    if (!loading->config->auth.audience) {
+        loading_warn(loading, loading_origin(loading, name), name,
+                     "without auth.audience a token made for another service opens this one too");
     }
 }
 
@@ -224,8 +259,8 @@ static void check_revocations(const struct loading *loading)
     const struct config_auth *auth = &loading->config->auth;
     char problem[REVOCATIONS_PROBLEM_BYTES];
     struct revocation_file file;
-    check_needs_jwk_file(loading, "auth.revoked_file", auth->revoked_file);
-    check_needs_jwk_file(loading, "auth.revoked_redis", auth->revoked_redis);
+    check_needs_keys(loading, "auth.revoked_file", auth->revoked_file);
+    check_needs_keys(loading, "auth.revoked_redis", auth->revoked_redis);
     if (auth->revoked_redis && !config_uses_redis(loading->config)) {
         loading_say(loading, loading_origin(loading, "auth.revoked_redis"), "auth.revoked_redis",
                     "needs Redis: " SET_REDIS);
@@ -244,11 +279,15 @@ static void check_auth(const struct loading *loading)
 {
     const struct config_auth *auth = &loading->config->auth;
     const struct origin *origin = loading_origin(loading, "auth.jwk_file");
-    check_needs_jwk_file(loading, "auth.issuer", auth->issuer);
-    check_needs_jwk_file(loading, "auth.audience", auth->audience);
-    check_needs_jwk_file(loading, "auth.cookie", auth->cookie);
+    check_needs_keys(loading, "auth.issuer", auth->issuer);
+    check_needs_keys(loading, "auth.audience", auth->audience);
+    check_needs_keys(loading, "auth.cookie", auth->cookie);
     check_cookie(loading);
     check_revocations(loading);
+    check_jwks_url(loading);
+    if (auth->jwks_url) {
+        warn_of_audience(loading, "auth.jwks_url");
+    }
     if (!auth->jwk_file) {
         return;
     }
@@ -264,10 +303,7 @@ static void check_auth(const struct loading *loading)
         loading_warn(loading, origin, "auth.jwk_file",
                      "%s holds a secret and can be read by everybody on this machine", auth->jwk_file);
     }
-    if (!auth->audience) {
-        loading_warn(loading, origin, "auth.jwk_file",
-                     "without auth.audience a token made for another service opens this one too");
-    }
+    warn_of_audience(loading, "auth.jwk_file");
 }
 
 /* ---- the audit ---- */
@@ -413,7 +449,6 @@ static void check_postgres(const struct loading *loading)
 }
 
 /* ---- Redis ---- */
-
 
 /** "host:port" or "[address]:port" */
 static bool is_host_and_port(const char *text)

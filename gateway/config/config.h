@@ -91,12 +91,15 @@ struct config_viewer {
 };
 
 struct config_auth {
-    char *jwk_file; /* NULL: no tokens */
-    char *issuer;   /* NULL: any, as is the next */
+    char *jwk_file;     /* NULL: no tokens, unless there is the next */
+    char *jwks_url;     /* NULL: none */
+    char *jwks_ca_file; /* NULL: those of the system */
+    char *issuer;       /* NULL: any, as is the next */
     char *audience;
     char *cookie; /* NULL: none, as are the next two */
     char *revoked_file;
     char *revoked_redis; /* key, behind redis.prefix */
+    uint32_t jwks_refresh_s;
     uint32_t leeway_s;
     uint32_t expiry_warning_s;
     uint32_t expiry_grace_s;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "access/jwt.h"
+#include "io/http_fetch.h"
 #include "protocol/limits.h"
 #include "sources/webhooks_mapping.h"
 
@@ -115,6 +116,12 @@ const struct option config_options[OPTION_COUNT] = {
      "File that holds viewer.key."},
     {"auth.jwk_file", OPTION_PATH, AT(auth.jwk_file), NULL, 0, TEXT_MAX_BYTES, NULL, false,
      "JSON file with the keys (a JWK set) that viewers' signed tokens (JWT) are checked with, besides viewer.key; SIGHUP reads it again. Unset: no tokens."},
+    {"auth.jwks_url", OPTION_TEXT, AT(auth.jwks_url), NULL, 0, HTTP_FETCH_URL_MAX_BYTES, NULL, false,
+     "In place of auth.jwk_file: where the issuer serves its keys (JWKS); https, or http on this machine. Fetched again and again."},
+    {"auth.jwks_ca_file", OPTION_PATH, AT(auth.jwks_ca_file), NULL, 0, TEXT_MAX_BYTES, NULL, false,
+     "PEM file with the certificates to trust at auth.jwks_url; unset: those of the system."},
+    {"auth.jwks_refresh_s", OPTION_INTEGER, AT(auth.jwks_refresh_s), "300", 10, 86400, NULL, false,
+     "How often the keys at auth.jwks_url are fetched; a token with an unknown key has them fetched at once, every 10 s at the most."},
     {"auth.issuer", OPTION_TEXT, AT(auth.issuer), NULL, 0, 255, NULL, false,
      "Whose tokens are good: their iss; unset: anybody's that are signed with one of the keys."},
     {"auth.audience", OPTION_TEXT, AT(auth.audience), NULL, 0, 255, NULL, false,

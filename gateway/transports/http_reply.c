@@ -34,7 +34,7 @@ static void refuse(const struct access *access, struct http_exchange *exchange, 
     static const char realm[] = "Bearer realm=\"viewer\"";
     static const char invalid[] = "Bearer realm=\"viewer\", error=\"invalid_token\"";
     http_set_header(exchange, "Cache-Control", "no-store");
-    if (result == RESULT_NO_MEMORY) {
+    if (result == RESULT_NO_MEMORY || result == RESULT_UNAVAILABLE) {
         http_set_header(exchange, "Retry-After", "1");
         http_problem(exchange, 503, code, NULL);
     } else if (!access_has_tokens(access)) {

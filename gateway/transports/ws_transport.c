@@ -218,6 +218,7 @@ static enum close_reason reason_of_admission(enum result result, const char *tok
     case RESULT_EXPIRED:
         return CLOSE_TOKEN_EXPIRED;
     case RESULT_NO_MEMORY:
+    case RESULT_UNAVAILABLE:
         return CLOSE_OVERLOADED;
     default: /* an empty token is one that is wrong */
         return token ? CLOSE_TOKEN_INVALID : CLOSE_TOKEN_REQUIRED;

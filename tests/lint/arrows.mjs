@@ -39,6 +39,7 @@ export const homes = [
     { pattern: /^(libwebsockets\.h|libwebsockets\/)/, places: ['io'] },
     { pattern: /^(uv\.h|uv\/)/, places: ['io'] },
     { pattern: /^liburing/, places: ['io'] },
+    { pattern: /^curl\//, places: ['gateway/io/http_fetch'] },
     { pattern: /^hiredis\//, places: ['gateway/io/redis_link'] },
     { pattern: /^(libpq-fe\.h|libpq\/|postgresql\/)/, places: ['gateway/io/pg_link'] },
     { pattern: /^openssl\//, places: ['access', 'gateway/io/tls'] },

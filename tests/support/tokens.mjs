@@ -62,7 +62,8 @@ export class Issuer {
             const { algorithm, jwk } = this.keys.get(kid);
             return { kid, alg: algorithm, use: 'sig', ...jwk };
         });
-        fs.writeFileSync(this.file, JSON.stringify({ keys }), { mode: 0o600 });
+        this.text = JSON.stringify({ keys });
+        fs.writeFileSync(this.file, this.text, { mode: 0o600 });
         return this;
     }
 
