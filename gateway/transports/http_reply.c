@@ -17,7 +17,7 @@ void http_reply_body(struct http_exchange *exchange, int status, const char *typ
 /** The word for a refusal: one shared key knows a single one, tokens those of kpi.v1 (PROTOCOL.md, "Tokens"). */
 static const char *code_of(const struct access *access, enum result result)
 {
-    if (result == RESULT_NO_MEMORY) {
+    if (result == RESULT_NO_MEMORY || result == RESULT_UNAVAILABLE) {
         return result_name(result);
     }
     if (!access_has_tokens(access)) {
