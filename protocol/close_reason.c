@@ -68,6 +68,12 @@ bool close_reason_may_retry(enum close_reason reason)
     return (code >= 1000 && code <= 1002) || code >= 4300;
 }
 
+bool close_reason_is_about_token(enum close_reason reason)
+{
+    uint16_t code = row_of(reason)->code;
+    return code >= 4100 && code < 4200;
+}
+
 enum close_reason close_reason_of_result(enum result result)
 {
     switch (result) {

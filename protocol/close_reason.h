@@ -47,6 +47,8 @@ const char *close_reason_name(enum close_reason reason);
 const char *close_reason_message(enum close_reason reason);
 /** May the viewer repeat the connection unchanged? */
 bool close_reason_may_retry(enum close_reason reason);
+/** Does the viewer need another token, or more of a right than it has? */
+bool close_reason_is_about_token(enum close_reason reason);
 /** What a decoder's result means for the peer that sent the message. */
 enum close_reason close_reason_of_result(enum result result);
 

@@ -179,6 +179,8 @@ static void on_history(void *context, struct http_exchange *exchange)
         return;
     }
     const struct kpi *kpi = catalog_kpi(catalog, id, strlen(id));
+    http_reply_note(endpoint->options.access, exchange, &grant, AUDIT_READ, "http", id,
+                    kpi ? NULL : result_name(RESULT_UNKNOWN_FIELD));
     if (!kpi) {
         http_problem(exchange, 404, result_name(RESULT_UNKNOWN_FIELD), "there is no such KPI");
         return;
@@ -189,7 +191,6 @@ static void on_history(void *context, struct http_exchange *exchange)
                      "points and days are whole numbers from 1");
         return;
     }
-    http_reply_note(endpoint->options.access, exchange, &grant, AUDIT_READ, "http", id, NULL);
     if (memory_suffices(endpoint, kpi, wanted)) {
         answer_from_memory(endpoint, exchange, id, wanted, NULL);
     } else {

@@ -133,6 +133,8 @@ static void on_snapshot(void *context, struct http_exchange *exchange)
     }
     enum result result = pipeline_snapshot(endpoints->options.pipeline, http_path_part(exchange, 0), &text,
                                            &length, &position);
+    http_reply_note(endpoints->options.access, exchange, &grant, AUDIT_READ, "http",
+                    http_path_part(exchange, 0), result == RESULT_OK ? NULL : result_name(result));
     if (result == RESULT_UNKNOWN_BOARD) {
         http_problem(exchange, 404, result_name(result), "there is no such board");
         return;
@@ -141,8 +143,6 @@ static void on_snapshot(void *context, struct http_exchange *exchange)
         http_problem(exchange, 500, result_name(result), "the snapshot could not be encoded");
         return;
     }
-    http_reply_note(endpoints->options.access, exchange, &grant, AUDIT_READ, "http",
-                    http_path_part(exchange, 0), NULL);
     char tag[POSITION_TEXT_MAX_BYTES + 3] = "\"";
     size_t printed = position_print(&position, tag + 1);
     tag[1 + printed] = '"';

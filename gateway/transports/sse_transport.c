@@ -19,6 +19,7 @@ struct sse_transport {
 };
 
 struct sse_viewer {
+    const struct sse_transport *transport;
     struct http_exchange *exchange;
     struct viewer *viewer;
     struct token_session *session; /* NULL: came in without a token */
@@ -44,8 +45,17 @@ static void ops_request_writable(void *context)
 
 static void ops_close(void *context, enum close_reason reason)
 {
-    (void)reason; /* the error event before said it */
     const struct sse_viewer *viewer = context;
+    if (viewer->session && close_reason_is_about_token(reason)) {
+        audit_note(access_audit(viewer->transport->options.access),
+                   &(struct audit_event){.action = AUDIT_WITHDRAW,
+                                         .refusal = close_reason_name(reason),
+                                         .by = "token",
+                                         .subject = token_session_subject(viewer->session),
+                                         .address = http_peer_address(viewer->exchange),
+                                         .over = "sse"});
+    }
+    /* The error event before said why. */
     http_stream_close(viewer->exchange);
 }
 
@@ -113,6 +123,7 @@ static struct sse_viewer *sse_viewer_create(struct sse_transport *transport, str
     if (!viewer) {
         return NULL;
     }
+    viewer->transport = transport;
     viewer->exchange = exchange;
     viewer->viewer = viewer_create(pipeline_hub(transport->options.pipeline), WIRE_SSE, &viewer_ops, viewer);
     if (viewer->viewer && grant->has_token) {
@@ -169,6 +180,8 @@ static void on_request(void *context, struct http_exchange *exchange)
         return;
     }
     if (!hub_topic(pipeline_hub(transport->options.pipeline), board)) {
+        http_reply_note(transport->options.access, exchange, &grant, AUDIT_SUBSCRIBE, "sse", board,
+                        result_name(RESULT_UNKNOWN_BOARD));
         http_problem(exchange, 404, "unknown_board", NULL);
         return;
     }

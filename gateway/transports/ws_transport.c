@@ -58,6 +58,29 @@ _Static_assert((int)DEFLATE_WINDOW_BITS == (int)DEFLATE_OFFER_WINDOW_BITS,
 
 enum { MESSAGE_BURST = 2 * VIEWER_MESSAGES_PER_SECOND };
 
+/* ---- the audit ---- */
+
+/** refusal: NULL, or why not. */
+static void note(const struct ws_viewer *viewer, enum audit_action action, const char *target,
+                 const char *refusal)
+{
+    const struct access *access = viewer->transport->options.access;
+    struct audit *audit = access_audit(access);
+    if (audit) {
+        bool is_known = viewer->has_hello || !refusal;
+        const struct access_grant grant = {.has_token = viewer->session != NULL};
+        audit_note(audit, &(struct audit_event){
+                              .action = action,
+                              .refusal = refusal,
+                              .by = is_known ? access_grant_name(access, &grant) : NULL,
+                              .subject = viewer->session ? token_session_subject(viewer->session) : NULL,
+                              .address = ws_peer_address(viewer->ws),
+                              .over = "ws",
+                              .target = target,
+                          });
+    }
+}
+
 /* ---- what the hub uses ---- */
 
 void ws_transport_hold(struct ws_transport *transport)
@@ -126,6 +149,9 @@ static void ops_close(void *context, enum close_reason reason)
 {
     const struct ws_viewer *viewer = context;
     metric_add(viewer->transport->closes[reason], 1);
+    if (viewer->has_hello && close_reason_is_about_token(reason)) {
+        note(viewer, AUDIT_WITHDRAW, NULL, close_reason_name(reason));
+    }
     ws_close(viewer->ws, reason);
 }
 
@@ -158,29 +184,6 @@ static void refuse(struct ws_viewer *viewer, enum close_reason reason, const cha
     viewer_say_error(viewer->viewer, reason, board, detail);
     if (++viewer->error_count >= VIEWER_ERRORS_MAX) {
         viewer_close(viewer->viewer, CLOSE_TOO_MANY_ERRORS);
-    }
-}
-
-/* ---- the audit ---- */
-
-/** refusal: NULL, or why not. */
-static void note(const struct ws_viewer *viewer, enum audit_action action, const char *target,
-                 const char *refusal)
-{
-    const struct access *access = viewer->transport->options.access;
-    struct audit *audit = access_audit(access);
-    if (audit) {
-        bool is_known = viewer->has_hello || !refusal;
-        const struct access_grant grant = {.has_token = viewer->session != NULL};
-        audit_note(audit, &(struct audit_event){
-                              .action = action,
-                              .refusal = refusal,
-                              .by = is_known ? access_grant_name(access, &grant) : NULL,
-                              .subject = viewer->session ? token_session_subject(viewer->session) : NULL,
-                              .address = ws_peer_address(viewer->ws),
-                              .over = "ws",
-                              .target = target,
-                          });
     }
 }
 

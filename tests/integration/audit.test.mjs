@@ -67,6 +67,7 @@ test('each door says who asked for what, and whether they got it', async () => {
     viewer.say({ type: 'refresh', token: issuer.mint({ sub: 'bob' }) });
     await until('the close', () => viewer.isClosed);
     await one(gateway, { action: 'refresh', subject, result: 'refused', reason: 'other_subject' });
+    await one(gateway, { action: 'withdraw', over: 'ws', subject, reason: 'token_invalid' });
 
     const stranger = await WsViewer.open(port, { hello: { token: issuer.mint({ exp: 1000 }) } });
     await until('the close', () => stranger.isClosed);
@@ -81,6 +82,12 @@ test('each door says who asked for what, and whether they got it', async () => {
     await one(gateway, { action: 'read', over: 'http', target: 'alpha', ...alice });
     assert.equal((await request(port, '/api/v1/kpis/test.level/history', { headers: bearer(token) })).status, 200);
     await one(gateway, { action: 'read', over: 'http', target: 'test.level', ...alice });
+    assert.equal((await request(port, '/api/v1/dashboards/nowhere', { headers: bearer(token) })).status, 404);
+    await one(gateway, { action: 'read', target: 'nowhere', subject, result: 'refused', reason: 'unknown_board' });
+    assert.equal((await request(port, '/api/v1/kpis/no.where/history', { headers: bearer(token) })).status, 404);
+    await one(gateway, { action: 'read', target: 'no.where', subject, result: 'refused', reason: 'unknown_field' });
+    assert.equal((await request(port, '/api/v1/dashboards/nowhere/events', { headers: bearer(token) })).status, 404);
+    await one(gateway, { action: 'subscribe', over: 'sse', target: 'nowhere', subject, result: 'refused', reason: 'unknown_board' });
     assert.equal((await request(port, '/api/v1/dashboards/alpha')).status, 401);
     await one(gateway, { action: 'read', result: 'refused', reason: 'token_required', target: '/api/v1/dashboards/alpha' });
 
@@ -115,6 +122,18 @@ test('each door says who asked for what, and whether they got it', async () => {
     assert.equal(text.includes('alice'), false);
     assert.equal(text.includes(token.split('.')[2]), false);
     assert.equal(found(gateway.file, { action: 'withheld' }).length, 0);
+});
+
+test('who is closed when the token ends is in it', async () => {
+    const gateway = await start({}, { config: { auth: issuer.options({ expiry_warning_s: 1, expiry_grace_s: 0 }) } });
+    const token = issuer.mint({ sub: 'carol', exp: Math.floor(Date.now() / 1000) + 3 });
+    const viewer = await WsViewer.open(gateway.port, { hello: { token } });
+    const stream = await SseViewer.open(gateway.port, 'alpha', { headers: bearer(token) });
+    await until('both to be closed', () => viewer.isClosed && stream.isClosed);
+    const wanted = { action: 'withdraw', result: 'refused', reason: 'token_expired', subject: maskOf('carol'), by: 'token' };
+    await one(gateway, { over: 'ws', ...wanted });
+    await one(gateway, { over: 'sse', ...wanted });
+    await gateway.stop();
 });
 
 test('a confined gateway goes on with a new file at SIGHUP, and cannot take back what it said', { skip: isSanitized(plainBinary) && 'a leak check needs more rights' }, async () => {

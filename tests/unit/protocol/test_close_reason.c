@@ -69,6 +69,17 @@ static void test_the_range_says_whether_to_come_back(void **state)
     }
 }
 
+static void test_what_is_about_tokens(void **state)
+{
+    (void)state;
+    for (int i = 0; i < CLOSE_REASON_COUNT; i++) {
+        enum close_reason reason = (enum close_reason)i;
+        bool expected = reason == CLOSE_TOKEN_REQUIRED || reason == CLOSE_TOKEN_INVALID ||
+                        reason == CLOSE_TOKEN_EXPIRED || reason == CLOSE_FORBIDDEN;
+        assert_int_equal(close_reason_is_about_token(reason), expected);
+    }
+}
+
 static void test_every_result_means_something_to_the_peer(void **state)
 {
     (void)state;
@@ -98,6 +109,7 @@ int main(void)
         cmocka_unit_test(test_the_table_equals_the_one_in_the_text),
         cmocka_unit_test(test_codes_and_names_are_distinct_and_messages_are_sentences),
         cmocka_unit_test(test_the_range_says_whether_to_come_back),
+        cmocka_unit_test(test_what_is_about_tokens),
         cmocka_unit_test(test_every_result_means_something_to_the_peer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
