@@ -321,7 +321,8 @@ static void check_audit(const struct loading *loading)
         loading_say(loading, loading_origin(loading, "audit.mask_key"), "audit.mask_key",
                     "needs audit.file or audit.syslog");
     }
-    if (is_on && loading->config->auth.jwk_file && !audit->mask_key && !audit->is_plain) {
+    bool has_tokens = loading->config->auth.jwk_file || loading->config->auth.jwks_url;
+    if (is_on && has_tokens && !audit->mask_key && !audit->is_plain) {
         const char *name = audit->file ? "audit.file" : "audit.syslog";
         loading_warn(loading, loading_origin(loading, name), name,
                      "without audit.mask_key nobody can tell who somebody was once the process has ended");

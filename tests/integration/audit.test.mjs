@@ -7,6 +7,8 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import { isSanitized, plainBinary, startGateway, stopAll } from '../support/gateway.mjs';
 import { post, request } from '../support/http_client.mjs';
+import { destroyServers } from '../support/private_server.mjs';
+import { startRedis } from '../support/redis.mjs';
 import { Issuer } from '../support/tokens.mjs';
 import { SseViewer, WsViewer } from '../support/viewer.mjs';
 import { until } from '../support/waiting.mjs';
@@ -19,6 +21,7 @@ const hookSecret = 'hook-secret-0123456789';
 fs.writeFileSync(path.join(directory, 'hook'), hookSecret, { mode: 0o600 });
 after(async () => {
     await stopAll();
+    await destroyServers();
     fs.rmSync(directory, { recursive: true, force: true });
 });
 
@@ -184,5 +187,22 @@ test('what cannot be an audit file stops the start; a syslog that is not there d
     await one(gateway, { action: 'start' });
     assert.equal((await request(gateway.port, '/health/ready')).status, 200);
     assert.ok(await gateway.metric('gw_audit_lines_total', { result: 'failed' }) >= 1);
+    await gateway.stop();
+});
+
+test('workers write to one file, each line whole and with its node', async () => {
+    const redis = await startRedis();
+    const gateway = await start({ lines_per_s: 10000, plain: true }, {
+        config: { workers: 2, journal: { kind: 'redis' }, redis: { host: '127.0.0.1', port: redis.port } },
+    });
+    const tokens = Array.from({ length: 200 }, (_, i) => issuer.mint({ sub: `viewer ${i} ${'x'.repeat(200)}` }));
+    await Promise.all(tokens.map((token) => request(gateway.port, '/api/v1/dashboards/alpha', { headers: bearer(token), agent: false })));
+    await until('every line', () => found(gateway.file, { action: 'read', target: 'alpha' }).length === tokens.length);
+    const readers = new Set(found(gateway.file, { action: 'read' }).map(({ subject }) => subject));
+    assert.equal(readers.size, tokens.length);
+    assert.deepEqual([...new Set(linesOf(gateway.file).map(({ node }) => node))].sort(), ['test-node-1', 'test-node-2']);
+    fs.renameSync(gateway.file, `${gateway.file}.1`);
+    gateway.signal('SIGHUP');
+    await until('both to begin a new file', () => fs.existsSync(gateway.file) && found(gateway.file, { action: 'reload' }).length === 2);
     await gateway.stop();
 });

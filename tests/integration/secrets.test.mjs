@@ -183,6 +183,7 @@ async function reload(gateway) {
         good.replace('admin:', `admin:\n  kye: ${options['admin.key']}`),
         good.replace(options['admin.key'], `${options['admin.key']}\\x01`),
         good.replace(options['viewer.key'], mark('new viewer.key')), // fine, and waits for a restart
+        good.replace('auth:', `auth:\n  jwks_url: "https://u:${mark('password in auth.jwks_url')}@login.example/keys"`),
         good,
     ];
     for (const text of spoilt) {
