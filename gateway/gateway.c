@@ -511,6 +511,7 @@ static bool build_transports(struct gateway *gateway)
         .leeway_s = config->auth.leeway_s,
         .warning_s = config->auth.expiry_warning_s,
         .grace_s = config->auth.expiry_grace_s,
+        .max_per_subject = config->auth.max_viewers_per_subject,
         .now = clock_moment,
     };
     gateway->sessions = token_sessions_create(&sessions_options);

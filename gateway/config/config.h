@@ -103,6 +103,7 @@ struct config_auth {
     uint32_t leeway_s;
     uint32_t expiry_warning_s;
     uint32_t expiry_grace_s;
+    uint32_t max_viewers_per_subject; /* 0: no limit */
     uint32_t cached_tokens;
 };
 

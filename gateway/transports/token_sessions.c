@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "base/wheel.h"
 #include "protocol/gateway_message.h"
 #include "protocol/limits.h"
 
 enum {
-    TICK_MS = 1000, /* the wheel turns once in 512 s, and wakes the loop once a second at the most */
+    SUBJECTS_MAX = 1000000, /* each has a connection, of which there are no more */
+    TICK_MS = 1000,         /* the wheel turns once in 512 s, and wakes the loop once a second at the most */
 };
 
 enum session_state { SESSION_GOOD, SESSION_WARNED, SESSION_REVOKED };
@@ -24,6 +26,7 @@ enum session_event {
     EVENT_EXPIRED,
     EVENT_OTHER_SUBJECT,
     EVENT_REVOKED,
+    EVENT_TOO_MANY,
     EVENT_COUNT
 };
 
@@ -32,14 +35,20 @@ struct token_sessions {
     struct loop_timer *timer;
     struct wheel wheel;
     struct list_node all;
-    uint64_t wakes_ms; /* when the timer is armed for; UINT64_MAX: not armed */
+    struct map subjects; /* struct subject; only of those who are connected, and only with a limit */
+    uint64_t wakes_ms;   /* when the timer is armed for; UINT64_MAX: not armed */
     uint64_t count;
     struct metric *open;
     struct metric *events[EVENT_COUNT];
 };
 
+struct subject {
+    uint32_t count; /* of its sessions */
+};
+
 struct token_session {
     struct token_sessions *sessions;
+    struct subject *counted; /* NULL without a limit */
     struct viewer *viewer;
     struct list_node node;  /* of all */
     struct wheel_entry due; /* of the warning, then of the close */
@@ -130,18 +139,52 @@ static int64_t end_of(const struct token_sessions *sessions, const struct jwt_cl
     return (claims->expires_s + (int64_t)sessions->options.leeway_s) * 1000;
 }
 
+/** One more of this subject. False when it has too many, or memory ran out. */
+static bool subject_enter(struct token_sessions *sessions, const char *name, struct subject **out_subject)
+{
+    size_t length = strlen(name);
+    if (sessions->options.max_per_subject == 0) {
+        return true;
+    }
+    struct subject *subject = map_get(&sessions->subjects, name, length);
+    if (subject && subject->count >= sessions->options.max_per_subject) {
+        metric_add(sessions->events[EVENT_TOO_MANY], 1);
+        return false;
+    }
+    if (!subject) {
+        subject = calloc(1, sizeof *subject);
+        if (!subject || map_put(&sessions->subjects, name, length, subject) != RESULT_OK) {
+            free(subject);
+            return false;
+        }
+    }
+    subject->count++;
+    *out_subject = subject;
+    return true;
+}
+
+static void subject_leave(struct token_sessions *sessions, const char *name, struct subject *subject)
+{
+    if (subject && --subject->count == 0) {
+        (void)map_remove(&sessions->subjects, name, strlen(name)); /* it is this one */
+        free(subject);
+    }
+}
+
 struct token_session *token_session_begin(struct token_sessions *sessions, struct viewer *viewer,
                                           const struct jwt_claims *claims)
 {
     size_t length = strlen(claims->subject);
     struct token_session *session = malloc(sizeof *session + length + 1);
     char *id = strdup(claims->id);
-    if (!session || !id) {
+    struct subject *subject = NULL;
+    if (!session || !id || !subject_enter(sessions, claims->subject, &subject)) {
         free(session);
         free(id);
         return NULL;
     }
     *session = (struct token_session){.sessions = sessions,
+                                      .counted = subject,
                                       .viewer = viewer,
                                       .ends_ms = end_of(sessions, claims),
                                       .issued_s = claims->issued_s,
@@ -209,6 +252,7 @@ void token_session_end(struct token_session *session)
         wheel_disarm(&sessions->wheel, &session->due);
         metric_set(sessions->open, (double)--sessions->count);
         list_remove(&session->node);
+        subject_leave(sessions, session->subject, session->counted);
         free(session->id);
         free(session); /* the timer may come for nothing once */
     }
@@ -221,7 +265,7 @@ struct token_sessions *token_sessions_create(const struct token_sessions_options
     static const char *const events[EVENT_COUNT] = {
         [EVENT_WARNED] = "event=\"warned\"",   [EVENT_RENEWED] = "event=\"renewed\"",
         [EVENT_EXPIRED] = "event=\"expired\"", [EVENT_OTHER_SUBJECT] = "event=\"other_subject\"",
-        [EVENT_REVOKED] = "event=\"revoked\"",
+        [EVENT_REVOKED] = "event=\"revoked\"", [EVENT_TOO_MANY] = "event=\"too_many\"",
     };
     struct token_sessions *sessions = calloc(1, sizeof *sessions);
     if (!sessions) {
@@ -230,6 +274,7 @@ struct token_sessions *token_sessions_create(const struct token_sessions_options
     sessions->options = *options;
     sessions->wakes_ms = UINT64_MAX;
     list_init(&sessions->all);
+    map_init(&sessions->subjects, SUBJECTS_MAX);
     wheel_init(&sessions->wheel, TICK_MS, options->now().monotonic_ms);
     sessions->timer = loop_timer_create(options->loop, on_timer, sessions);
     if (!sessions->timer) {
@@ -254,6 +299,7 @@ void token_sessions_destroy(struct token_sessions *sessions)
     if (sessions) {
         assert(sessions->count == 0);
         loop_timer_destroy(sessions->timer);
+        map_finish(&sessions->subjects);
         free(sessions);
     }
 }

@@ -29,6 +29,7 @@ struct token_sessions_options {
     uint32_t leeway_s;          /* a token counts for so long after its exp: as at the door */
     uint32_t warning_s;         /* before that end; less for a token that has less than twice as long */
     uint32_t grace_s;           /* after it */
+    uint32_t max_per_subject;   /* connected at one time; 0: no limit */
     struct moment (*now)(void); /* clock_moment; tests pass their own */
 };
 
@@ -42,7 +43,7 @@ void token_sessions_destroy(struct token_sessions *sessions);
  *
  * Owns:  the caller calls token_session_end() before viewer is gone.
  * Calls: says to the viewer and closes it, later, from the loop.
- * Errors: NULL when memory ran out.
+ * Errors: NULL when memory ran out, or the subject has too many already, which is counted.
  */
 struct token_session *token_session_begin(struct token_sessions *sessions, struct viewer *viewer,
                                           const struct jwt_claims *claims);

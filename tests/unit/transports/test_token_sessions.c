@@ -14,7 +14,7 @@
 #include "support/fake_viewer.h"
 #include "transports/token_sessions.h"
 
-enum { LEEWAY_S = 30, WARNING_S = 60, GRACE_S = 20, TICK_S = 1 };
+enum { LEEWAY_S = 30, WARNING_S = 60, GRACE_S = 20, TICK_S = 1, MAX_PER_SUBJECT = 2 };
 
 /* ---- instead of io/loop.c ---- */
 
@@ -74,6 +74,7 @@ static int setup(void **context)
                                                    .leeway_s = LEEWAY_S,
                                                    .warning_s = WARNING_S,
                                                    .grace_s = GRACE_S,
+                                                   .max_per_subject = MAX_PER_SUBJECT,
                                                    .now = now};
     sessions = token_sessions_create(&options);
     fake_viewer_open(&fake, hub_loop.hub, WIRE_WS);
@@ -341,6 +342,24 @@ static void test_the_token_shown_last_is_judged(void **context)
     assert_int_equal(counted("revoked"), 1);
 }
 
+static void test_a_subject_has_so_many_viewers_and_no_more(void **context)
+{
+    (void)context;
+    const struct jwt_claims alice = token_for("alice", 600);
+    struct token_session *first = begin("alice", 600);
+    struct token_session *second = begin("alice", 600);
+    assert_null(token_session_begin(sessions, fake.viewer, &alice));
+    assert_int_equal(counted("too_many"), 1);
+    struct token_session *other = begin("bob", 600);
+    token_session_end(first);
+    first = begin("alice", 600);
+    assert_null(token_session_begin(sessions, fake.viewer, &alice));
+    assert_int_equal(counted("too_many"), 2);
+    token_session_end(first);
+    token_session_end(second);
+    token_session_end(other);
+}
+
 static void test_without_memory_there_is_no_session(void **context)
 {
     (void)context;
@@ -369,6 +388,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_event_stream_is_told_why_it_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_revoked_session_is_closed_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_token_shown_last_is_judged, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_subject_has_so_many_viewers_and_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(test_without_memory_there_is_no_session, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
