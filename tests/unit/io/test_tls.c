@@ -563,7 +563,8 @@ static void test_a_reload_is_for_new_connections_and_bad_files_change_nothing(vo
 static void replace_file(const char *from, const char *to)
 {
     static time_t at_s = 1700000000;
-    const struct timespec times[2] = {{.tv_sec = ++at_s}, {.tv_sec = at_s}};
+    at_s++;
+    const struct timespec times[2] = {{.tv_sec = at_s}, {.tv_sec = at_s}};
     copy_file(from, to);
     assert_int_equal(utimensat(AT_FDCWD, to, times, 0), 0);
 }
