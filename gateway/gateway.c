@@ -319,6 +319,9 @@ static bool build_core(struct gateway *gateway, struct catalog *catalog)
         .max_positions_per_board = config->limits.positions_per_board,
         .max_text_bytes_per_board = BOARD_TEXT_MAX_BYTES,
         .coalesce_ms = config->fanout.flush_ms,
+        .audience = {.open_roles = (const char *const *)config->auth.open_roles,
+                     .business_roles = (const char *const *)config->auth.business_roles,
+                     .personal_roles = (const char *const *)config->auth.personal_roles},
         .now = clock_moment,
     };
     gateway->hub_timer = loop_timer_create(gateway->loop, on_hub_due, gateway);
@@ -430,7 +433,8 @@ static bool build_access(struct gateway *gateway)
         .loop = gateway->loop,
         .rules = {.issuer = config->auth.issuer,
                   .audience = config->auth.audience,
-                  .leeway_s = config->auth.leeway_s},
+                  .leeway_s = config->auth.leeway_s,
+                  .roles_claim = config->auth.roles_claim},
         .max_cached = config->auth.cached_tokens,
         .revoked = gateway->revocations ? revocation_feed_list(gateway->revocations) : NULL,
     };

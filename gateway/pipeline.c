@@ -1,6 +1,6 @@
 /*
- * Who owns what, what the journal calls, what viewers and HTTP ask for. How a
- * submission is judged is in pipeline_submission.c, how definitions come into
+ * Who owns what, what the journal calls, what is read of KPIs. How a
+ * submission is judged is in pipeline_submission.c, the viewers' door in pipeline_viewers.c, how definitions come into
  * force in pipeline_definitions.c, how a source's boards start afresh in pipeline_restart.c.
  */
 #include "pipeline.h"
@@ -29,9 +29,12 @@ static void register_metrics(struct pipeline *pipeline, struct metrics *metrics)
                         "Publications a board could not store whole (full or out of memory).");
     pipeline->reloads =
         metrics_counter(metrics, "gw_catalog_loads_total", NULL, "Definition sets put in force.");
+    pipeline->denials = metrics_counter(
+        metrics, "gw_role_denials_total", NULL,
+        "Requests for a board or KPI, however they came, that the viewer's roles do not cover.");
 }
 
-static void print_history(void *context, const char *board, struct bytes *out);
+static void print_history(void *context, const char *board, const struct view *view, struct bytes *out);
 
 struct pipeline *pipeline_create(const struct pipeline_options *options, struct hub *hub,
                                  struct metrics *metrics)
@@ -359,33 +362,7 @@ struct journal_host pipeline_journal_host(struct pipeline *pipeline)
     };
 }
 
-/* ---- the viewers' door ---- */
-
-enum result pipeline_join(struct pipeline *pipeline, struct viewer *viewer, const char *board,
-                          const struct position *position, const struct viewer_quality *quality)
-{
-    struct topic *topic = hub_topic(pipeline->hub, board);
-    if (!topic) {
-        return RESULT_UNKNOWN_BOARD;
-    }
-    return viewer_subscribe(viewer, topic, position, quality, pipeline->options.now());
-}
-
-enum result pipeline_snapshot(struct pipeline *pipeline, const char *board, const char **out_text,
-                              size_t *out_length, struct position *out_position)
-{
-    struct topic *topic = hub_topic(pipeline->hub, board);
-    if (!topic) {
-        return RESULT_UNKNOWN_BOARD;
-    }
-    enum result result =
-        encoder_snapshot_text(hub_encoder(pipeline->hub), topic_cache(topic), topic_board(topic),
-                              pipeline->options.now().wall_ms, out_text, out_length);
-    if (result == RESULT_OK) {
-        *out_position = board_position(topic_board(topic));
-    }
-    return result;
-}
+/* ---- what HTTP asks for ---- */
 
 bool pipeline_history(const struct pipeline *pipeline, const char *kpi, size_t max_points, struct bytes *out,
                       uint64_t *out_step_ms)
@@ -400,7 +377,7 @@ size_t pipeline_history_count(const struct pipeline *pipeline, const char *kpi, 
     return history_count(pipeline->history, kpi);
 }
 
-static void print_history(void *context, const char *board, struct bytes *out)
+static void print_history(void *context, const char *board, const struct view *view, struct bytes *out)
 {
     const struct pipeline *pipeline = context;
     const struct board_definition *definition = catalog_board(pipeline->catalog, board);
@@ -408,7 +385,7 @@ static void print_history(void *context, const char *board, struct bytes *out)
     bytes_append_byte(out, '{');
     for (size_t i = 0; definition && i < definition->kpi_count; i++) {
         const struct kpi *kpi = definition->kpis[i];
-        if (kpi->history_points == 0) {
+        if (kpi->history_points == 0 || (view && view_of_kpi(view, kpi) == SIGHT_NONE)) {
             continue;
         }
         bytes_append_format(out, "%s\"%s\":", is_first ? "" : ",", kpi->id);

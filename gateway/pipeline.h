@@ -23,6 +23,7 @@
 #include "journal/journal.h"
 #include "protocol/change.h"
 #include "protocol/result.h"
+#include "views/audience.h"
 
 struct pipeline;
 
@@ -34,6 +35,7 @@ struct pipeline_options {
     size_t max_positions_per_board;
     size_t max_text_bytes_per_board; /* beyond it values may only shrink: a snapshot must stay encodable */
     uint32_t coalesce_ms;            /* for KPIs that define none */
+    struct audience_rules audience;  /* its lists outlive the pipeline */
     struct moment (*now)(void);      /* clock_moment; tests pass their own */
 };
 
@@ -57,8 +59,8 @@ bool pipeline_is_durable(const struct pipeline *pipeline);
 
 /**
  * Put definitions in force: the first ones, or others at a reload. Boards appear, change and go;
- * fields of KPIs that left are removed on every screen. Viewers hear of it by heartbeat. Submissions
- * may be outstanding: what they still bring for KPIs that left is removed again.
+ * fields of KPIs that left are removed on every screen. Viewers hear of it by heartbeat; those who see something else now, or
+ * nothing, as hub_rejudge() says. Submissions may be outstanding: what they still bring for KPIs that left is removed again.
  * Owns:   takes its own reference.
  * Result: NO_MEMORY or FULL: the definitions before stay in force.
  */
@@ -119,17 +121,39 @@ bool pipeline_has_been_attached(const struct pipeline *pipeline);
 bool pipeline_each_field(const struct pipeline *pipeline, const char *kpi,
                          void (*visit)(void *context, const char *field, size_t length), void *context);
 
-/** Watch a board. Result: UNKNOWN_BOARD, and those of viewer_subscribe(). */
+/** Watch a board, with the viewer's roles. Result: UNKNOWN_BOARD, FORBIDDEN, and those of topic_find_view() and viewer_subscribe(). */
 MUST_CHECK enum result pipeline_join(struct pipeline *pipeline, struct viewer *viewer, const char *board,
                                      const struct position *position, const struct viewer_quality *quality);
+
+/**
+ * Its roles are others now (viewer_set_roles()): what it watches is judged anew, at once. See viewer_rejudge().
+ */
+void pipeline_rejudge(struct pipeline *pipeline, struct viewer *viewer);
+/** What these roles amount to under the definitions in force. roles: as viewer_set_roles(). */
+struct audience pipeline_audience(const struct pipeline *pipeline, const char *roles);
+/** May somebody with these roles watch this board? UNKNOWN_BOARD, FORBIDDEN (counted). */
+MUST_CHECK enum result pipeline_may_watch(const struct pipeline *pipeline, const char *roles,
+                                          const char *board);
+/** Does a board that this audience may watch show it this KPI? One that is on no board is seen by its roles alone. */
+bool pipeline_may_see(const struct kpi *kpi, struct audience audience);
 
 struct hub *pipeline_hub(struct pipeline *pipeline);
 /** A source says how it is. See hub_report_source. */
 void pipeline_report_source(struct pipeline *pipeline, const char *name, bool is_up, const char *reason);
 
-/** For HTTP: the snapshot's JSON text and its position. Lives until the board changes or is asked for again. UNKNOWN_BOARD, NO_MEMORY, TOO_BIG. */
-MUST_CHECK enum result pipeline_snapshot(struct pipeline *pipeline, const char *board, const char **out_text,
-                                         size_t *out_length, struct position *out_position);
+/**
+ * For HTTP: the snapshot's JSON text for these roles, and the position it tells. Lives until the board changes or anybody asks again.
+ * Result: UNKNOWN_BOARD, FORBIDDEN, FULL, NO_MEMORY, TOO_BIG.
+ */
+MUST_CHECK enum result pipeline_snapshot(struct pipeline *pipeline, const char *roles, const char *board,
+                                         const char **out_text, size_t *out_length,
+                                         struct position *out_position);
+/**
+ * Likewise the board's definition. out_view names what is seen; both live until anybody asks again.
+ * Result: UNKNOWN_BOARD, FORBIDDEN, FULL, NO_MEMORY.
+ */
+MUST_CHECK enum result pipeline_definition(struct pipeline *pipeline, const char *roles, const char *board,
+                                           const char **out_text, size_t *out_length, const char **out_view);
 /** Recent points as history_print(). false when the KPI keeps none. */
 bool pipeline_history(const struct pipeline *pipeline, const char *kpi, size_t max_points, struct bytes *out,
                       uint64_t *out_step_ms);

@@ -361,6 +361,9 @@ enum result pipeline_set_catalog(struct pipeline *pipeline, struct catalog *cata
         boards_adapt(pipeline, old);
     }
     boards_retire(pipeline, old);
+    if (old) {
+        pipeline_rejudge_all(pipeline);
+    }
     catalog_unref(old);
     metric_add(pipeline->reloads, 1);
     hub_set_catalog(pipeline->hub, catalog_hash(catalog), pipeline->options.now());

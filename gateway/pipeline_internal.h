@@ -41,6 +41,7 @@ struct pipeline {
     struct metric *marked_invalid;
     struct metric *damaged;
     struct metric *reloads;
+    struct metric *denials;
 };
 
 /** The board to compare with: the first that shows the KPI, if possible of the shared journal. NULL when none does. */
@@ -54,6 +55,8 @@ struct journal *pipeline_open_journal_of(const struct pipeline *pipeline, const 
 /** After a reload: remove the fields whose KPI is not shown where they are. board NULL: everywhere. */
 void pipeline_prune(struct pipeline *pipeline, const char *board);
 bool pipeline_shows(const struct kpi *kpi, const char *board);
+/** Everybody who watches is judged by the definitions in force. */
+void pipeline_rejudge_all(struct pipeline *pipeline);
 /** Take a board off the hub, viewers told, and free it. */
 void pipeline_retire_board(struct pipeline *pipeline, struct topic *topic);
 

@@ -279,8 +279,10 @@ static int check_with(const struct jwk_set *keys, const struct config_auth *auth
 {
     char token[TOKEN_MAX_BYTES + 2];
     struct jwt_claims claims;
-    const struct jwt_rules rules = {
-        .issuer = auth->issuer, .audience = auth->audience, .leeway_s = auth->leeway_s};
+    const struct jwt_rules rules = {.issuer = auth->issuer,
+                                    .audience = auth->audience,
+                                    .leeway_s = auth->leeway_s,
+                                    .roles_claim = auth->roles_claim};
     int64_t now_s = clock_wall_ms() / 1000;
     size_t length = read_token(token);
     enum jwt_reason reason = jwt_verify(token, length, keys, &rules, now_s, &claims);
@@ -289,8 +291,8 @@ static int check_with(const struct jwk_set *keys, const struct config_auth *auth
         printf("refused: %s\n", jwt_reason_name(reason));
         return EXIT_FAILURE;
     }
-    printf("ok: sub %s, exp %lld, %lld s from now\n", claims.subject, (long long)claims.expires_s,
-           (long long)(claims.expires_s - now_s));
+    printf("ok: sub %s, exp %lld, %lld s from now%s%s\n", claims.subject, (long long)claims.expires_s,
+           (long long)(claims.expires_s - now_s), claims.roles[0] ? ", roles " : "", claims.roles);
     return EXIT_SUCCESS;
 }
 

@@ -213,6 +213,9 @@ void overlay_encode(const char *board, const struct overlay *overlay, int64_t ch
         append_name(out, "history");
         bytes_append_text(out, history != NULL ? history : "{}");
         append_integer_member(out, "now", changed_at_ms);
+        if (overlay->view) {
+            append_text_member(out, "view", overlay->view);
+        }
     } else {
         append_del(out, overlay);
         append_integer_member(out, "changed_at", changed_at_ms);

@@ -35,6 +35,7 @@ struct overlay {
     uint64_t from;
     struct position to;
     bool is_snapshot;
+    const char *view;              /* borrowed; of a snapshot: names what its viewers see; NULL: not told */
     struct overlay_entry *entries; /* owned array, each field at most once */
     size_t count;
     size_t capacity;

@@ -298,6 +298,47 @@ static enum jwt_reason read_text(const json_t *claims, const char *name, size_t 
     return JWT_OK;
 }
 
+/** One name, or several with blanks between them. */
+static enum jwt_reason add_roles(const json_t *names, bool may_be_several,
+                                 char out_roles[JWT_ROLES_MAX_BYTES + 1])
+{
+    const char *text = json_string_value(names);
+    size_t length = json_string_length(names);
+    size_t before = strlen(out_roles);
+    size_t blank = before > 0 ? 1 : 0;
+    if (!text || before + blank + length > JWT_ROLES_MAX_BYTES || (!may_be_several && strchr(text, ' '))) {
+        return JWT_BAD_CLAIM;
+    }
+    for (size_t i = 0; i < length; i++) {
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) {
+            return JWT_BAD_CLAIM;
+        }
+    }
+    memcpy(out_roles + before, " ", blank);
+    memcpy(out_roles + before + blank, text, length + 1);
+    return JWT_OK;
+}
+
+/** An array of names, or a text of several, as `scope` is. */
+static enum jwt_reason read_roles(const json_t *claims, const char *name,
+                                  char out_roles[JWT_ROLES_MAX_BYTES + 1])
+{
+    const json_t *member = name ? json_object_get(claims, name) : NULL;
+    size_t count = json_array_size(member);
+    enum jwt_reason reason = count > JWT_ROLES_MAX ? JWT_BAD_CLAIM : JWT_OK;
+    out_roles[0] = '\0';
+    if (!member) {
+        return JWT_OK;
+    }
+    if (!json_is_array(member)) {
+        return add_roles(member, true, out_roles);
+    }
+    for (size_t i = 0; i < count && reason == JWT_OK; i++) {
+        reason = add_roles(json_array_get(member, i), false, out_roles);
+    }
+    return reason;
+}
+
 static enum jwt_reason check_issuer(const json_t *claims, const char *issuer)
 {
     const json_t *member = json_object_get(claims, "iss");
@@ -361,6 +402,9 @@ static enum jwt_reason judge(const json_t *claims, const struct jwt_rules *rules
     if (reason == JWT_OK) {
         reason = read_text(claims, "jti", JWT_ID_MAX_BYTES, out_claims->id);
         reason = reason == JWT_MISSING_CLAIM ? JWT_OK : reason;
+    }
+    if (reason == JWT_OK) {
+        reason = read_roles(claims, rules->roles_claim, out_claims->roles);
     }
     if (reason == JWT_OK) {
         reason = check_issuer(claims, rules->issuer);

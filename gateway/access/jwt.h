@@ -24,6 +24,8 @@ enum {
     JWT_AUDIENCES_MAX = 16,
     JWT_SUBJECT_MAX_BYTES = 256,
     JWT_ID_MAX_BYTES = 128,
+    JWT_ROLES_MAX = 64,
+    JWT_ROLES_MAX_BYTES = 1024, /* with a blank between two */
     JWT_LEEWAY_MAX_S = 300,
 };
 
@@ -66,17 +68,19 @@ enum jwt_reason {
 const char *jwt_reason_name(enum jwt_reason reason);
 
 struct jwt_rules {
-    const char *issuer;   /* NULL: any */
-    const char *audience; /* NULL: any */
-    uint32_t leeway_s;    /* how far clocks may differ */
+    const char *issuer;      /* NULL: any */
+    const char *audience;    /* NULL: any */
+    uint32_t leeway_s;       /* how far clocks may differ */
+    const char *roles_claim; /* which claim lists roles; NULL: none is read */
 };
 
 struct jwt_claims {
     char subject[JWT_SUBJECT_MAX_BYTES + 1];
-    char id[JWT_ID_MAX_BYTES + 1]; /* jti; "" when absent */
-    int64_t expires_s;             /* exp, Unix seconds; good until leeway_s later */
-    int64_t not_before_s;          /* nbf; 0 when absent */
-    int64_t issued_s;              /* iat; 0 when absent */
+    char id[JWT_ID_MAX_BYTES + 1];       /* jti; "" when absent */
+    char roles[JWT_ROLES_MAX_BYTES + 1]; /* names with a blank between two; "" when there are none */
+    int64_t expires_s;                   /* exp, Unix seconds; good until leeway_s later */
+    int64_t not_before_s;                /* nbf; 0 when absent */
+    int64_t issued_s;                    /* iat; 0 when absent */
 };
 
 /**

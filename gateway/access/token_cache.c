@@ -17,8 +17,9 @@ struct entry {
     int64_t expires_s;
     int64_t not_before_s;
     int64_t issued_s;
-    size_t id_at; /* in texts */
-    char texts[]; /* subject and id, each NUL-terminated */
+    size_t id_at; /* in texts, as is the next */
+    size_t roles_at;
+    char texts[]; /* subject, id and roles, each NUL-terminated */
 };
 
 struct token_cache {
@@ -84,6 +85,7 @@ bool token_cache_find(struct token_cache *cache, const unsigned char digest[TOKE
     out_claims->issued_s = entry->issued_s;
     memcpy(out_claims->subject, entry->texts, entry->id_at);
     memcpy(out_claims->id, entry->texts + entry->id_at, strlen(entry->texts + entry->id_at) + 1);
+    memcpy(out_claims->roles, entry->texts + entry->roles_at, strlen(entry->texts + entry->roles_at) + 1);
     return true;
 }
 
@@ -91,16 +93,19 @@ static struct entry *entry_create(const unsigned char digest[TOKEN_DIGEST_BYTES]
                                   const struct jwt_claims *claims)
 {
     size_t id_at = strlen(claims->subject) + 1;
-    size_t id_size = strlen(claims->id) + 1;
-    struct entry *entry = malloc(sizeof *entry + id_at + id_size);
+    size_t roles_at = id_at + strlen(claims->id) + 1;
+    size_t roles_size = strlen(claims->roles) + 1;
+    struct entry *entry = malloc(sizeof *entry + roles_at + roles_size);
     if (entry) {
         entry->expires_s = claims->expires_s;
         entry->not_before_s = claims->not_before_s;
         entry->issued_s = claims->issued_s;
         entry->id_at = id_at;
+        entry->roles_at = roles_at;
         memcpy(entry->digest, digest, sizeof entry->digest);
         memcpy(entry->texts, claims->subject, id_at);
-        memcpy(entry->texts + id_at, claims->id, id_size);
+        memcpy(entry->texts + id_at, claims->id, roles_at - id_at);
+        memcpy(entry->texts + roles_at, claims->roles, roles_size);
     }
     return entry;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "catalog/nearest_word.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
@@ -169,11 +170,12 @@ static void add_companions(struct layout *layout, const struct place *place)
 }
 
 static void read_members(struct board_definition *board, const json_t *raw, const struct map *kpis,
-                         const struct place *place)
+                         struct role_table *roles, const struct place *place)
 {
     struct layout layout = {.board = board, .kpis = kpis};
     bool is_well_formed = place_check_members(place, raw, board_rules, COUNT_OF(board_rules));
-    (void)place_check_texts(place, raw, "roles"); /* a finding is enough */
+    board->roles = role_table_read(roles, raw, place);
+    board->raw = json_incref((json_t *)(uintptr_t)raw);
     (void)place_integer(place, raw, "order", 0, ORDER_MAX, ORDER_DEFAULT);
     board->title = place_copy_text(place, raw, "title");
     board->question = place_copy_text(place, raw, "question");
@@ -185,7 +187,8 @@ static void read_members(struct board_definition *board, const json_t *raw, cons
     }
 }
 
-struct board_definition *board_read(const json_t *raw, const struct map *kpis, const struct place *place)
+struct board_definition *board_read(const json_t *raw, const struct map *kpis, struct role_table *roles,
+                                    const struct place *place)
 {
     const char *id = json_string_value(json_object_get(raw, "id"));
     if (!id) {
@@ -203,7 +206,7 @@ struct board_definition *board_read(const json_t *raw, const struct map *kpis, c
         place_say_no_memory(&at);
         return NULL;
     }
-    read_members(board, raw, kpis, &at);
+    read_members(board, raw, kpis, roles, &at);
     return board;
 }
 
@@ -214,7 +217,7 @@ void board_definition_destroy(struct board_definition *board)
         free(board->title);
         free(board->question);
         free(board->kpis);
-        free(board->served);
+        json_decref(board->raw);
         free(board);
     }
 }
@@ -241,11 +244,20 @@ static json_t *serve_limits(const struct freshness_class *class)
                      seconds(class->stale_ms), "expired_s", seconds(class->expired_ms));
 }
 
-static bool serve_kpis(const struct board_definition *board, json_t *kpis, json_t *classes)
+struct audience {
+    bool (*sees)(const void *context, const struct kpi *kpi);
+    const void *context;
+};
+
+static bool serve_kpis(const struct board_definition *board, const struct audience *audience, json_t *kpis,
+                       json_t *classes)
 {
     for (size_t i = 0; i < board->kpi_count; i++) {
         const struct kpi *kpi = board->kpis[i];
         const char *class = kpi->freshness->name;
+        if (!audience->sees(audience->context, kpi)) {
+            continue;
+        }
         if (json_object_set(kpis, kpi->id, kpi->definition) != 0) {
             return false;
         }
@@ -257,18 +269,80 @@ static bool serve_kpis(const struct board_definition *board, json_t *kpis, json_
     return true;
 }
 
-bool board_serve(struct board_definition *board, const json_t *raw, const char *hash)
+/* A list of KPI ids, or of objects that name one as `kpi`, without those that are not among kpis. NULL: memory ran out. */
+static json_t *only_seen(const json_t *list, const json_t *kpis)
 {
+    json_t *seen = json_array();
+    for (size_t i = 0; seen && i < json_array_size(list); i++) {
+        json_t *item = json_array_get(list, i);
+        const char *id = json_string_value(json_is_object(item) ? json_object_get(item, "kpi") : item);
+        if (id && json_object_get(kpis, id) && json_array_append(seen, item) != 0) {
+            json_decref(seen);
+            return NULL;
+        }
+    }
+    return seen;
+}
+
+/* Rows whose tiles are all hidden go, with their heading. */
+static json_t *serve_layout(const json_t *layout, const json_t *kpis)
+{
+    json_auto_t *rows = json_array();
+    for (size_t i = 0; rows && i < json_array_size(layout); i++) {
+        const json_t *row = json_array_get(layout, i);
+        json_t *tiles = only_seen(json_object_get(row, "row"), kpis);
+        if (!tiles) {
+            return NULL;
+        }
+        if (json_array_size(tiles) == 0) {
+            json_decref(tiles);
+            continue;
+        }
+        json_t *copy = json_copy((json_t *)(uintptr_t)row); /* only read */
+        if (!copy || json_object_set_new(copy, "row", tiles) != 0 || json_array_append_new(rows, copy) != 0) {
+            return NULL;
+        }
+    }
+    return TAKE(rows);
+}
+
+/* `with` of a KPI names others, which may be hidden. */
+static bool hide_companions(json_t *kpis)
+{
+    const char *id;
+    json_t *kpi;
+    void *next;
+    json_object_foreach_safe(kpis, next, id, kpi) {
+        const json_t *with = json_object_get(kpi, "with");
+        json_t *seen = with ? only_seen(with, kpis) : NULL;
+        if (!with) {
+            continue;
+        }
+        json_t *copy = seen ? json_copy(kpi) : NULL;
+        if (!copy || json_object_set_new(copy, "with", seen) != 0 ||
+            json_object_set_new(kpis, id, copy) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+char *board_serve(const struct board_definition *board, const char *hash, const char *view,
+                  bool (*sees)(const void *context, const struct kpi *kpi), const void *context)
+{
+    const struct audience audience = {.sees = sees, .context = context};
     json_auto_t *kpis = json_object();
     json_auto_t *classes = json_object();
-    if (!kpis || !classes || !serve_kpis(board, kpis, classes)) {
-        return false;
+    if (!kpis || !classes || !serve_kpis(board, &audience, kpis, classes)) {
+        return NULL;
+    }
+    json_auto_t *layout = serve_layout(json_object_get(board->raw, "layout"), kpis);
+    if (!layout || !hide_companions(kpis)) {
+        return NULL;
     }
     json_auto_t *body =
-        json_pack("{s:s, s:s, s:s, s:s, s:O, s:O, s:O, s:O}", "id", board->id, "title", board->title,
-                  "question", board->question, "catalog", hash, "roles", json_object_get(raw, "roles"),
-                  "layout", json_object_get(raw, "layout"), "kpis", kpis, "classes", classes);
-    board->served = body ? json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
-    board->served_length = board->served ? strlen(board->served) : 0;
-    return board->served != NULL;
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:O, s:O, s:O, s:O}", "id", board->id, "title", board->title,
+                  "question", board->question, "catalog", hash, "view", view, "roles",
+                  json_object_get(board->raw, "roles"), "layout", layout, "kpis", kpis, "classes", classes);
+    return body ? json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
 }

@@ -18,6 +18,7 @@
 #include "catalog/definition_reader.h"
 #include "catalog/kpi_definition.h"
 #include "catalog/nearest_word.h"
+#include "catalog/role_table.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
@@ -26,6 +27,7 @@ enum { HASH_TEXT_BYTES = 16 };
 struct catalog {
     size_t references;
     struct class_table classes;
+    struct role_table roles;
     struct kpi **kpis; /* owned; sorted by id */
     size_t kpi_count;
     struct map kpis_by_id;            /* borrows the KPIs */
@@ -248,7 +250,7 @@ static void read_kpi_file(struct loader *loader, const char *file)
     const json_t *list = json_object_get(document, "kpis");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *raw = json_array_get(list, i);
-        struct kpi *kpi = kpi_read(raw, i, &loader->catalog->classes, &place);
+        struct kpi *kpi = kpi_read(raw, i, &loader->catalog->classes, &loader->catalog->roles, &place);
         if (kpi && !keep_kpi(loader, kpi, raw, file)) {
             kpi_destroy(kpi);
         }
@@ -418,7 +420,8 @@ static void read_board_file(struct loader *loader, const char *file)
     if (!document) {
         return;
     }
-    struct board_definition *board = board_read(document, &loader->catalog->kpis_by_id, &place);
+    struct board_definition *board =
+        board_read(document, &loader->catalog->kpis_by_id, &loader->catalog->roles, &place);
     if (board && !keep_board(loader, board, document, file)) {
         board_definition_destroy(board);
     }
@@ -525,18 +528,26 @@ static bool tell_kpis_their_boards(const struct catalog *catalog)
     return true;
 }
 
-static bool serve_boards(struct loader *loader)
+/* What a view of this KPI depends on, but for the viewer's rights: see views/view.h. */
+static uint64_t fingerprint_of(const struct kpi *kpi)
 {
-    struct catalog *catalog = loader->catalog;
-    for (size_t i = 0; i < catalog->board_count; i++) {
-        if (!board_serve(catalog->boards[i], loader->boards[i].json, catalog->hash)) {
-            return false;
-        }
+    uint64_t hash = hash_text(0xcbf29ce484222325ULL, kpi->id);
+    hash = hash * 31 + (uint64_t)kpi->privacy * 4 + (uint64_t)kpi->mask;
+    for (size_t i = 0; i < kpi->column_count; i++) {
+        hash = hash_text(hash, kpi->columns[i].key);
+        hash = hash * 31 + (uint64_t)kpi->columns[i].privacy * 4 + (uint64_t)kpi->columns[i].mask;
     }
-    return true;
+    return hash;
 }
 
-/** Every definition is good: put them in order and make what viewers get. */
+static void take_fingerprints(const struct catalog *catalog)
+{
+    for (size_t i = 0; i < catalog->kpi_count; i++) {
+        catalog->kpis[i]->fingerprint = fingerprint_of(catalog->kpis[i]);
+    }
+}
+
+/** Every definition is good: put them in order. */
 static void complete(struct loader *loader)
 {
     if (loader->kpi_count > 0) {
@@ -545,11 +556,11 @@ static void complete(struct loader *loader)
     if (loader->board_count > 0) {
         qsort(loader->boards, loader->board_count, sizeof *loader->boards, compare_raw_boards);
     }
-    if (!compute_hash(loader) || !take_definitions(loader) || !tell_kpis_their_boards(loader->catalog) ||
-        !serve_boards(loader)) {
+    if (!compute_hash(loader) || !take_definitions(loader) || !tell_kpis_their_boards(loader->catalog)) {
         struct place place = place_in(loader, loader->directory);
         place_say_no_memory(&place);
     }
+    take_fingerprints(loader->catalog);
 }
 
 static void check_amounts(const struct loader *loader)
@@ -583,6 +594,7 @@ static struct catalog *catalog_create(void)
     if (catalog) {
         catalog->references = 1;
         class_table_init(&catalog->classes);
+        role_table_init(&catalog->roles);
         map_init(&catalog->kpis_by_id, DEFINITION_KPIS_MAX);
         map_init(&catalog->boards_by_id, DEFINITION_FILES_MAX);
     }
@@ -652,6 +664,18 @@ void catalog_unref(struct catalog *catalog)
 const char *catalog_hash(const struct catalog *catalog)
 {
     return catalog->hash;
+}
+
+uint64_t catalog_role(const struct catalog *catalog, const char *name, size_t length)
+{
+    return role_table_bit(&catalog->roles, name, length);
+}
+
+char *catalog_serve_board(const struct catalog *catalog, const struct board_definition *board,
+                          const char *view, bool (*sees)(const void *context, const struct kpi *kpi),
+                          const void *context)
+{
+    return board_serve(board, catalog->hash, view, sees, context);
 }
 
 size_t catalog_board_count(const struct catalog *catalog)

@@ -59,6 +59,12 @@ enum kpi_unit {
     KPI_UNIT_COUNT
 };
 
+/** Whom a value is about: the later, the fewer may see it plain. `restricted` content is in no definition. */
+enum privacy { PRIVACY_PUBLIC, PRIVACY_BUSINESS, PRIVACY_PERSONAL, PRIVACY_COUNT };
+
+/** How text is masked (views/masking.h). */
+enum text_mask { MASK_ALL, MASK_NAME, MASK_PROSE };
+
 /** kpi.coalesce_ms of a definition that sets none: larger than any window that can be set. */
 #define COALESCE_UNSET UINT32_MAX
 
@@ -68,6 +74,8 @@ struct kpi_column {
     enum kpi_unit unit;
     int decimals;
     bool is_required;
+    enum privacy privacy; /* the KPI's own unless it names one */
+    enum text_mask mask;  /* text only */
 };
 
 struct kpi {
@@ -104,6 +112,11 @@ struct kpi {
     size_t companion_count; /* shown in the same tile: on every board that shows this KPI */
     struct kpi **derived;
     size_t derived_count; /* the other way: KPIs that copy this one */
+    uint64_t roles;       /* who may see it, as bits of catalog_role() */
+    enum privacy privacy;
+    enum text_mask mask;  /* of a text without rows */
+    unsigned privacies;   /* 1 << privacy of what its values hold: of each column, or its own */
+    uint64_t fingerprint; /* over its id and what is masked in it: the same in every process */
     json_t *definition;   /* as served to viewers */
     struct board_definition **boards;
     size_t board_count; /* boards that show it */
@@ -115,8 +128,8 @@ struct board_definition {
     char *question;
     struct kpi **kpis;
     size_t kpi_count;
-    char *served; /* body of GET /api/v1/dashboards/{id}/definition */
-    size_t served_length;
+    uint64_t roles; /* who may watch it, as bits of catalog_role() */
+    json_t *raw;    /* as it was read */
 };
 
 struct catalog;
@@ -146,6 +159,16 @@ const struct board_definition *catalog_board(const struct catalog *catalog, cons
 size_t catalog_kpi_count(const struct catalog *catalog);
 const struct kpi *catalog_kpi_at(const struct catalog *catalog, size_t index);
 const struct kpi *catalog_kpi(const struct catalog *catalog, const char *id, size_t length);
+/** The bit of a role in `roles` of KPIs and boards; 0 when no definition names it. `everybody` is 1. */
+uint64_t catalog_role(const struct catalog *catalog, const char *name, size_t length);
+/**
+ * What GET /api/v1/dashboards/{id}/definition answers, for a viewer that sees these KPIs of the board: tiles of the others are
+ * not told of. view: names what it sees.
+ * Owns: free() it. NULL when memory ran out.
+ */
+char *catalog_serve_board(const struct catalog *catalog, const struct board_definition *board,
+                          const char *view, bool (*sees)(const void *context, const struct kpi *kpi),
+                          const void *context);
 /** The KPI that owns a field: the part before '#', and '#' present exactly when the type has rows. NULL when none. */
 const struct kpi *catalog_kpi_of_field(const struct catalog *catalog, const char *field);
 bool kpi_has_rows(const struct kpi *kpi);

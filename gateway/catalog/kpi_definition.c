@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "catalog/kpi_source.h"
+#include "catalog/privacy.h"
 #include "protocol/limits.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
@@ -49,7 +50,6 @@ static const char *const unit_names[] = {
 };
 
 static const char *const good_names[] = {"up", "down", "none", "band", NULL};
-static const char *const privacy_names[] = {"public", "business", "personal", "restricted", NULL};
 static const char *const priority_names[] = {"critical", "normal", NULL};
 static const char *const basis_names[] = {"value", "vs_target", "vs_base", NULL};
 static const char *const level_words[] = {"ok", "warn", "crit", NULL};
@@ -93,7 +93,8 @@ static const struct member_rule kpi_rules[] = {
     {"columns", MEMBER_ARRAY, false},    {"parts", MEMBER_ARRAY, false},
     {"states", MEMBER_OBJECT, false},    {"display", MEMBER_TEXT, false},
     {"with", MEMBER_ARRAY, false},       {"roles", MEMBER_ARRAY, true},
-    {"privacy", MEMBER_TEXT, true},      {"drill", MEMBER_OBJECT, false},
+    {"privacy", MEMBER_TEXT, true},      {"mask", MEMBER_TEXT, false},
+    {"drill", MEMBER_OBJECT, false},
 };
 
 bool kpi_has_rows(const struct kpi *kpi)
@@ -393,7 +394,7 @@ static void read_history(struct kpi *kpi, const json_t *raw, const struct place 
 static const struct member_rule column_rules[] = {
     {"key", MEMBER_TEXT, true},          {"title", MEMBER_TEXT, true},     {"unit", MEMBER_TEXT, true},
     {"decimals", MEMBER_INTEGER, false}, {"required", MEMBER_BOOL, false}, {"sort", MEMBER_TEXT, false},
-    {"privacy", MEMBER_TEXT, false},
+    {"privacy", MEMBER_TEXT, false},     {"mask", MEMBER_TEXT, false},
 };
 static const struct member_rule part_rules[] = {{"key", MEMBER_TEXT, true}, {"title", MEMBER_TEXT, true}};
 static const struct member_rule state_rules[] = {{"title", MEMBER_TEXT, true}, {"level", MEMBER_TEXT, true}};
@@ -405,14 +406,6 @@ static bool check_key(const json_t *object, const struct place *at)
         return false;
     }
     return true;
-}
-
-static void check_privacy(const json_t *object, const struct place *at)
-{
-    int privacy = place_word(at, object, "privacy", privacy_names);
-    if (privacy >= 0 && strcmp(privacy_names[privacy], "restricted") == 0) {
-        place_say(at, "privacy", "restricted content never leaves the database, so it cannot be shown");
-    }
 }
 
 static bool has_column(const struct kpi *kpi, const char *key)
@@ -437,7 +430,7 @@ static void read_column(struct kpi *kpi, const json_t *raw, const struct place *
     }
     int unit = place_word(at, raw, "unit", unit_names);
     (void)place_word(at, raw, "sort", sort_names); /* for viewers; only checked here */
-    check_privacy(raw, at);
+    enum privacy privacy = privacy_read(raw, kpi->privacy, at);
     if (unit == UNIT_NONE) {
         place_say(at, "unit", "a column needs a unit; \"text\" for words");
     }
@@ -449,9 +442,12 @@ static void read_column(struct kpi *kpi, const json_t *raw, const struct place *
         .decimals =
             (int)place_integer(at, raw, "decimals", 0, DECIMALS_MAX, is_money ? MONEY_DECIMALS_DEFAULT : 0),
         .is_required = json_is_true(json_object_get(raw, "required")),
+        .privacy = privacy,
+        .mask = privacy_read_mask(raw, privacy, unit == UNIT_TEXT, at),
     };
     if (column.key && column.title) {
         kpi->columns[kpi->column_count++] = column;
+        kpi->privacies |= 1U << privacy;
     } else {
         free(column.key);
         free(column.title);
@@ -670,6 +666,17 @@ static void build_definition(struct kpi *kpi, const json_t *raw, int compare, co
     }
 }
 
+/* ---- who may see it ---- */
+
+static void read_viewers(struct kpi *kpi, const json_t *raw, struct role_table *roles,
+                         const struct place *place)
+{
+    kpi->roles = role_table_read(roles, raw, place);
+    kpi->privacy = privacy_read(raw, PRIVACY_PERSONAL, place);
+    kpi->mask = privacy_read_mask(raw, kpi->privacy, is_single_value(kpi) && kpi->unit == UNIT_TEXT, place);
+    kpi->privacies = kpi_has_rows(kpi) ? 0 : 1U << kpi->privacy; /* columns add theirs */
+}
+
 /* ---- the whole ---- */
 
 static void free_texts(char **texts, size_t count)
@@ -704,7 +711,7 @@ void kpi_destroy(struct kpi *kpi)
 }
 
 static void read_members(struct kpi *kpi, const json_t *raw, struct class_table *classes,
-                         const struct place *place)
+                         struct role_table *roles, const struct place *place)
 {
     size_t findings = place->report->count;
     bool is_well_formed = place_check_members(place, raw, kpi_rules, COUNT_OF(kpi_rules));
@@ -714,6 +721,7 @@ static void read_members(struct kpi *kpi, const json_t *raw, struct class_table 
     }
     kpi->type = (enum kpi_type)type;
     read_unit(kpi, raw, place);
+    read_viewers(kpi, raw, roles, place);
     read_columns(kpi, raw, place);
     read_parts(kpi, raw, place);
     read_currency(kpi, raw, place);
@@ -728,10 +736,8 @@ static void read_members(struct kpi *kpi, const json_t *raw, struct class_table 
     check_target(kpi, raw, place);
     int compare = check_compare(kpi, raw, place);
     check_drill(raw, place);
-    check_privacy(raw, place);
     (void)place_word(place, raw, "good", good_names); /* for viewers; read_direction() reads it again */
     (void)place_word(place, raw, "display", display_names);
-    (void)place_check_texts(place, raw, "roles");
     (void)place_check_texts(place, raw, "with");
     kpi_source_read(kpi, raw, place);
     read_delivery(kpi, raw, place);
@@ -753,7 +759,8 @@ static void say_bad_id(const struct place *place, const char *id)
     }
 }
 
-struct kpi *kpi_read(const json_t *raw, size_t index, struct class_table *classes, const struct place *place)
+struct kpi *kpi_read(const json_t *raw, size_t index, struct class_table *classes, struct role_table *roles,
+                     const struct place *place)
 {
     const char *id = json_string_value(json_object_get(raw, "id"));
     if (!id || !is_kpi_id(id)) {
@@ -768,6 +775,6 @@ struct kpi *kpi_read(const json_t *raw, size_t index, struct class_table *classe
         place_say_no_memory(&at);
         return NULL;
     }
-    read_members(kpi, raw, classes, &at);
+    read_members(kpi, raw, classes, roles, &at);
     return kpi;
 }

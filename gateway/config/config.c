@@ -306,7 +306,8 @@ static void set_defaults(struct loading *loading)
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct origin built_in = {0};
         if (config_options[i].kind == OPTION_LIST) {
-            loading_set_list(loading, i, NULL, 0, &built_in);
+            const char *const *item = &config_options[i].fallback; /* one at most */
+            loading_set_list(loading, i, item, *item ? 1 : 0, &built_in);
         } else if (config_options[i].fallback) {
             loading_set_text(loading, i, config_options[i].fallback, &built_in);
         }

@@ -100,6 +100,10 @@ struct config_auth {
     char *revoked_file;
     char *revoked_redis; /* key, behind redis.prefix */
     uint32_t jwks_refresh_s;
+    char *roles_claim;
+    char **open_roles; /* each ends with NULL */
+    char **business_roles;
+    char **personal_roles;
     uint32_t leeway_s;
     uint32_t expiry_warning_s;
     uint32_t expiry_grace_s;

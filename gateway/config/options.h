@@ -34,7 +34,7 @@ struct option {
     const char *help; /* one sentence */
 };
 
-enum { OPTION_COUNT = 109, OPTION_NAME_BYTES = 64, TEXT_MAX_BYTES = 1024 };
+enum { OPTION_COUNT = 113, OPTION_NAME_BYTES = 64, TEXT_MAX_BYTES = 1024 };
 extern const struct option config_options[OPTION_COUNT];
 
 /** Where a value was written. */

@@ -83,7 +83,11 @@ static void print_value(struct bytes *out, const struct option *option, const st
 /** As it would be written in the file; texts are quoted so that none is taken for a number. */
 static void print_default(struct bytes *out, const struct option *option)
 {
-    if (option->kind == OPTION_LIST || option->kind == OPTION_ENTRIES) {
+    if (option->kind == OPTION_LIST && option->fallback) {
+        bytes_append_byte(out, '[');
+        print_quoted(out, option->fallback);
+        bytes_append_byte(out, ']');
+    } else if (option->kind == OPTION_LIST || option->kind == OPTION_ENTRIES) {
         bytes_append_text(out, "[]");
     } else if (option->kind == OPTION_MAPPINGS) {
         bytes_append_text(out, "{}");

@@ -14,6 +14,7 @@
 struct encoder {
     struct bytes scratch;
     struct bytes history;
+    struct bytes masked; /* values of the overlay that are not as the board has them */
     struct overlay overlay;
     bool is_demo;
     encoder_history_fn *print_history;
@@ -21,6 +22,7 @@ struct encoder {
     struct metric *updates;
     struct metric *snapshots;
     struct metric *shared;
+    struct metric *masked_values;
     struct deflater *deflater; /* owned; NULL: nothing is deflated */
     uint32_t deflate_min_bytes;
     struct metric *deflate_before;
@@ -38,11 +40,15 @@ struct encoder *encoder_create(struct metrics *metrics, uint32_t deflate_min_byt
     }
     bytes_init(&encoder->scratch, ENCODE_MAX_BYTES);
     bytes_init(&encoder->history, ENCODE_MAX_BYTES);
+    bytes_init(&encoder->masked, ENCODE_MAX_BYTES);
     overlay_init(&encoder->overlay);
     encoder->updates = metrics_counter(metrics, "gw_encodes_total", "message=\"update\"", help);
     encoder->snapshots = metrics_counter(metrics, "gw_encodes_total", "message=\"snapshot\"", help);
     encoder->shared = metrics_counter(metrics, "gw_encodes_shared_total", NULL,
                                       "Times an already encoded message was used again.");
+    encoder->masked_values = metrics_counter(
+        metrics, "gw_masked_values_total", NULL,
+        "Values masked before they were encoded; once per encoding, however many viewers it is for.");
     encoder->deflate_before =
         metrics_counter(metrics, "gw_deflate_bytes_total", "at=\"before\"", deflate_help);
     encoder->deflate_after = metrics_counter(metrics, "gw_deflate_bytes_total", "at=\"after\"", deflate_help);
@@ -64,6 +70,7 @@ void encoder_destroy(struct encoder *encoder)
     }
     bytes_finish(&encoder->scratch);
     bytes_finish(&encoder->history);
+    bytes_finish(&encoder->masked);
     overlay_finish(&encoder->overlay);
     deflater_destroy(encoder->deflater);
     free(encoder);
@@ -82,9 +89,10 @@ void encoder_set_history(struct encoder *encoder, encoder_history_fn *print, voi
 
 /* ---- the cache ---- */
 
-void encoder_cache_init(struct encoder_cache *cache)
+void encoder_cache_init(struct encoder_cache *cache, const struct view *view)
 {
     memset(cache, 0, sizeof *cache);
+    cache->view = view;
 }
 
 static void range_clear(struct encoder_range *range)
@@ -142,19 +150,68 @@ static struct encoder_range *range_add(struct encoder_cache *cache)
 
 /* ---- encoding ---- */
 
-static enum result encode(struct encoder *encoder, const struct board *board, uint64_t from, bool is_snapshot,
-                          int64_t now_ms)
+/* Stands in an entry for the next text of encoder->masked, which may still move. */
+static const char masked_text[] = "{}";
+
+/* false: it is not to be seen at all, or memory ran out, which encoder->masked tells. */
+static bool entry_show(struct encoder *encoder, const struct view *view, struct overlay_entry *entry)
+{
+    const struct kpi *kpi = NULL;
+    enum sight sight = view_of_field(view, entry->field, entry->field_length, &kpi);
+    if (sight != SIGHT_MASKED || !entry->value) {
+        return sight != SIGHT_NONE;
+    }
+    size_t before = encoder->masked.length;
+    bool is_shown = view_mask_value(view, kpi, entry->value, entry->value_length, &encoder->masked);
+    entry->value = masked_text;
+    entry->value_length = encoder->masked.length - before;
+    metric_add(encoder->masked_values, 1);
+    return is_shown;
+}
+
+/* Leaves of the overlay what this view sees, as it sees it. */
+static enum result overlay_show(struct encoder *encoder, const struct view *view)
+{
+    struct overlay *overlay = &encoder->overlay;
+    size_t shown = 0;
+    bytes_clear(&encoder->masked);
+    for (size_t i = 0; i < overlay->count; i++) {
+        if (entry_show(encoder, view, &overlay->entries[i])) {
+            overlay->entries[shown++] = overlay->entries[i];
+        }
+    }
+    overlay->count = shown;
+    if (bytes_failed(&encoder->masked)) {
+        return RESULT_NO_MEMORY;
+    }
+    const char *next = encoder->masked.at;
+    for (size_t i = 0; i < shown; i++) {
+        if (overlay->entries[i].value == masked_text) {
+            overlay->entries[i].value = next;
+            next += overlay->entries[i].value_length;
+        }
+    }
+    overlay->to.nonce ^= view_mark(view);
+    overlay->view = overlay->is_snapshot ? view_text(view) : NULL;
+    return RESULT_OK;
+}
+
+static enum result encode(struct encoder *encoder, const struct encoder_cache *cache,
+                          const struct board *board, uint64_t from, bool is_snapshot, int64_t now_ms)
 {
     int64_t at_ms = now_ms;
     enum result result = is_snapshot ? board_snapshot(board, &encoder->overlay)
                                      : board_overlay_since(board, from, &encoder->overlay, &at_ms);
+    if (result == RESULT_OK && cache->view) {
+        result = overlay_show(encoder, cache->view);
+    }
     if (result != RESULT_OK) {
         return result;
     }
     bytes_clear(&encoder->scratch);
     bytes_clear(&encoder->history);
     if (is_snapshot && encoder->print_history) {
-        encoder->print_history(encoder->history_context, board_id(board), &encoder->history);
+        encoder->print_history(encoder->history_context, board_id(board), cache->view, &encoder->history);
     }
     bytes_append_byte(&encoder->history, '\0');
     if (bytes_failed(&encoder->history)) {
@@ -184,7 +241,7 @@ static enum result range_get(struct encoder *encoder, struct encoder_cache *cach
         *out_range = range;
         return RESULT_OK;
     }
-    enum result result = encode(encoder, board, from, is_snapshot, now_ms);
+    enum result result = encode(encoder, cache, board, from, is_snapshot, now_ms);
     if (result != RESULT_OK) {
         return result;
     }
@@ -239,9 +296,12 @@ static struct frame *range_wrap(struct encoder *encoder, struct encoder_range *r
 }
 
 static enum result range_frame(struct encoder *encoder, struct encoder_range *range,
-                               const struct position *head, enum wire_form form, struct frame **out_frame)
+                               const struct encoder_cache *cache, enum wire_form form,
+                               struct frame **out_frame)
 {
-    *out_frame = range_wrap(encoder, range, head, form);
+    struct position told = cache->head;
+    told.nonce ^= view_mark(cache->view);
+    *out_frame = range_wrap(encoder, range, &told, form);
     return *out_frame ? RESULT_OK : RESULT_NO_MEMORY;
 }
 
@@ -250,7 +310,7 @@ enum result encoder_update(struct encoder *encoder, struct encoder_cache *cache,
 {
     struct encoder_range *range = NULL;
     enum result result = range_get(encoder, cache, board, from, false, 0, &range);
-    return result == RESULT_OK ? range_frame(encoder, range, &cache->head, form, out_frame) : result;
+    return result == RESULT_OK ? range_frame(encoder, range, cache, form, out_frame) : result;
 }
 
 enum result encoder_snapshot(struct encoder *encoder, struct encoder_cache *cache, const struct board *board,
@@ -258,7 +318,7 @@ enum result encoder_snapshot(struct encoder *encoder, struct encoder_cache *cach
 {
     struct encoder_range *range = NULL;
     enum result result = range_get(encoder, cache, board, 0, true, now_ms, &range);
-    return result == RESULT_OK ? range_frame(encoder, range, &cache->head, form, out_frame) : result;
+    return result == RESULT_OK ? range_frame(encoder, range, cache, form, out_frame) : result;
 }
 
 enum result encoder_snapshot_text(struct encoder *encoder, struct encoder_cache *cache,

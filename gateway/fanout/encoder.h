@@ -5,7 +5,8 @@
  * first to ask pays, the rest share. A cache belongs to one board and is
  * valid for one head; a new head empties it.
  *
- * Views: today there is one, everything. A view becomes one more member of the key.
+ * A cache belongs to one view of its board as well: what a view does not see is left out, and what it sees masked is masked, before
+ * anything is encoded. Positions are told with the mark of the view (view_mark()).
  */
 #ifndef SOPHIA_FANOUT_ENCODER_H
 #define SOPHIA_FANOUT_ENCODER_H
@@ -19,6 +20,7 @@
 #include "protocol/bytes.h"
 #include "protocol/result.h"
 #include "state/board.h"
+#include "views/view.h"
 
 struct encoder;
 
@@ -35,7 +37,8 @@ struct encoder_range {
 };
 
 struct encoder_cache {
-    struct position head; /* what the ranges lead to */
+    const struct view *view; /* borrowed; NULL: everything */
+    struct position head;    /* what the ranges lead to */
     size_t count;
     size_t oldest; /* replaced next when full */
     struct encoder_range ranges[ENCODER_CACHE_RANGES];
@@ -47,12 +50,12 @@ void encoder_destroy(struct encoder *encoder);
 /** Every frame says demo: true from now on, or no longer. Empty the caches afterwards. */
 void encoder_set_demo(struct encoder *encoder, bool is_demo);
 
-void encoder_cache_init(struct encoder_cache *cache);
+void encoder_cache_init(struct encoder_cache *cache, const struct view *view);
 void encoder_cache_finish(struct encoder_cache *cache);
 void encoder_cache_clear(struct encoder_cache *cache);
 
-/** Writes the JSON object of recent points for a board's snapshot; appends nothing if there is none. */
-typedef void encoder_history_fn(void *context, const char *board, struct bytes *out);
+/** Writes the JSON object of recent points for a board's snapshot, of what `view` sees; appends nothing if there is none. */
+typedef void encoder_history_fn(void *context, const char *board, const struct view *view, struct bytes *out);
 void encoder_set_history(struct encoder *encoder, encoder_history_fn *print, void *context);
 
 /**

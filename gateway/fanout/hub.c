@@ -75,7 +75,15 @@ static bool hub_metrics_register(struct hub_metrics *m, struct metrics *metrics)
     m->resync_failover = metrics_counter(metrics, "gw_resync_total", "reason=\"failover\"", resyncs);
     m->resumed =
         metrics_counter(metrics, "gw_resumed_total", NULL, "Subscriptions resumed from a known position.");
-    return m->push_seconds != NULL && m->resumed != NULL;
+    m->views = metrics_gauge(metrics, "gw_views", NULL,
+                             "Views of boards that are kept: what is seen by one kind of viewer, or was.");
+    m->views_refused = metrics_counter(metrics, "gw_views_refused_total", NULL,
+                                       "Viewers refused because a board had too many views.");
+    static const char rejudged[] =
+        "Subscriptions whose rights changed with roles or definitions: another view, or none.";
+    m->views_changed = metrics_counter(metrics, "gw_views_rejudged_total", "outcome=\"changed\"", rejudged);
+    m->views_ended = metrics_counter(metrics, "gw_views_rejudged_total", "outcome=\"ended\"", rejudged);
+    return m->push_seconds != NULL && m->views_ended != NULL;
 }
 
 struct hub *hub_create(const struct hub_options *options, const struct hub_host *host,
@@ -121,7 +129,7 @@ static void topic_destroy(struct topic *topic)
     list_remove(&topic->flush_walk.queued);
     list_remove(&topic->heartbeat_walk.queued);
     list_remove(&topic->flushed_now);
-    encoder_cache_finish(&topic->cache);
+    topic_views_finish(topic);
     free(topic);
 }
 
@@ -168,7 +176,7 @@ void hub_set_identity(struct hub *hub, const char *node, const char *build, bool
     hub->is_demo = is_demo;
     encoder_set_demo(hub->encoder, is_demo);
     LIST_EACH(item, &hub->topic_list) {
-        encoder_cache_clear(&LIST_ITEM(item, struct topic, in_hub)->cache);
+        topic_views_clear(LIST_ITEM(item, const struct topic, in_hub));
     }
 }
 
@@ -194,7 +202,7 @@ struct topic *hub_add_topic(struct hub *hub, struct board *board)
     }
     topic->hub = hub;
     topic->board = board;
-    encoder_cache_init(&topic->cache);
+    topic_views_init(topic);
     list_init(&topic->subscriptions);
     walk_init(&topic->flush_walk, &flush_kind, &topic->subscriptions);
     walk_init(&topic->heartbeat_walk, &heartbeat_kind, &topic->subscriptions);
@@ -241,11 +249,6 @@ void topic_set_may_lag(struct topic *topic, bool may_lag)
 struct board *topic_board(struct topic *topic)
 {
     return topic->board;
-}
-
-struct encoder_cache *topic_cache(struct topic *topic)
-{
-    return &topic->cache;
 }
 
 uint32_t topic_viewer_count(const struct topic *topic)
@@ -337,7 +340,7 @@ void hub_wake(struct hub *hub, uint64_t monotonic_ms)
     }
 }
 
-static void topic_make_urgent(struct hub *hub, struct topic *topic)
+void topic_make_urgent(struct hub *hub, struct topic *topic)
 {
     wheel_disarm(&hub->flush_wheel, &topic->flush);
     topic->has_changed_since = walk_is_under_way(&topic->flush_walk);
@@ -394,7 +397,7 @@ void hub_board_rebased(struct hub *hub, struct topic *topic, bool has_common, ui
     topic->flush_from = topic->flushed;
     topic->pass_flushed = topic->flushed;
     topic->epoch = at.epoch;
-    encoder_cache_clear(&topic->cache);
+    topic_views_clear(topic);
     topic_make_urgent(hub, topic);
     hub_wake(hub, now.monotonic_ms);
 }
@@ -514,8 +517,8 @@ static void on_flush_due(void *context, struct wheel_entry *entry)
 
 /* ---- heartbeats ---- */
 
-/* topic may be NULL: a heartbeat for viewers that watch nothing. */
-static struct frame *heartbeat_frame(struct hub *hub, const struct topic *topic, enum wire_form form,
+/* view may be NULL: a heartbeat for viewers that watch nothing. */
+static struct frame *heartbeat_frame(struct hub *hub, const struct topic_view *view, enum wire_form form,
                                      struct moment now)
 {
     struct heartbeat_message message = {
@@ -525,9 +528,10 @@ static struct frame *heartbeat_frame(struct hub *hub, const struct topic *topic,
         .sources = hub->sources,
         .source_count = hub->source_count,
     };
-    if (topic) {
-        message.board = board_id(topic->board);
-        message.position = board_position(topic->board);
+    if (view) {
+        message.board = board_id(view->topic->board);
+        message.position = board_position(view->topic->board);
+        message.position.nonce ^= view_mark(view->rules);
     }
     bytes_clear(&hub->scratch);
     heartbeat_encode(&message, &hub->scratch);
@@ -537,29 +541,29 @@ static struct frame *heartbeat_frame(struct hub *hub, const struct topic *topic,
     return frame_create(form, "heartbeat", NULL, hub->scratch.at, hub->scratch.length);
 }
 
-void topic_heartbeat_one(struct topic *topic, struct viewer *viewer, struct moment now)
+void topic_heartbeat_one(const struct topic_view *view, struct viewer *viewer, struct moment now)
 {
-    struct frame *frame = heartbeat_frame(topic->hub, topic, (enum wire_form)viewer->form, now);
+    struct frame *frame = heartbeat_frame(viewer->hub, view, (enum wire_form)viewer->form, now);
     viewer_say_frame(viewer, frame);
     frame_unref(frame);
 }
 
 /* A viewer that cannot take bytes gets no heartbeat: what it will read next is newer. */
-static void heartbeat_write(struct viewer *viewer, const struct topic *topic, struct moment now)
+static void heartbeat_write(struct viewer *viewer, struct topic_view *view, struct moment now)
 {
     struct hub *hub = viewer->hub;
     /* Some 300 bytes every 10 s: not worth a frame of their own for those who could inflate it. */
     enum wire_form form = viewer->form == WIRE_SSE ? WIRE_SSE : WIRE_WS;
-    struct frame **frame = &hub->heartbeats[form];
+    struct frame **frame = view ? &view->heartbeats[form] : &hub->heartbeats[form];
     if (!*frame) {
-        *frame = heartbeat_frame(hub, topic, form, now);
+        *frame = heartbeat_frame(hub, view, form, now);
     }
     if (*frame && viewer_can_write(viewer)) {
         (void)viewer_write(viewer, *frame, hub->metrics.heartbeats); /* a failure has marked it closing */
     }
 }
 
-/* The frames of one slice: the next says another time, or is another board's. */
+/* The frames of one slice: the next says another time. */
 static void heartbeats_forget(struct hub *hub)
 {
     for (int form = 0; form < WIRE_FORM_COUNT; form++) {
@@ -570,18 +574,22 @@ static void heartbeats_forget(struct hub *hub)
 
 static void heartbeat_slice(struct walk *walk)
 {
-    heartbeats_forget(LIST_ITEM(walk, struct topic, heartbeat_walk)->hub);
+    topic_views_forget_heartbeats(LIST_ITEM(walk, const struct topic, heartbeat_walk));
 }
 
 static void heartbeat_visit(struct walk *walk, const struct list_node *member, struct moment now)
 {
+    (void)walk;
     const struct subscription *subscription = LIST_ITEM(member, const struct subscription, in_topic);
-    if (!subscription->is_ahead) { /* our position would look to it like another history */
-        heartbeat_write(subscription->viewer, LIST_ITEM(walk, const struct topic, heartbeat_walk), now);
+    /* To who is ahead, or waits for a snapshot, our position would look like another history. */
+    if (!subscription->is_ahead && !subscription->needs_snapshot) {
+        heartbeat_write(subscription->viewer, subscription->view, now);
     }
 }
 
-static const struct walk_kind heartbeat_kind = {.on_slice = heartbeat_slice, .visit = heartbeat_visit};
+static const struct walk_kind heartbeat_kind = {.on_slice = heartbeat_slice,
+                                                .visit = heartbeat_visit,
+                                                .on_end = heartbeat_slice};
 
 static void idle_slice(struct walk *walk)
 {

@@ -22,6 +22,7 @@
 #include "fanout/encoder.h"
 #include "fanout/viewer.h"
 #include "state/board.h"
+#include "views/view.h"
 
 struct hub_options {
     uint32_t max_viewers;
@@ -47,6 +48,7 @@ struct hub_host {
 
 struct hub;
 struct topic;
+struct topic_view;
 
 /** Owns: metrics and host->context outlive the hub. NULL when memory ran out. */
 struct hub *hub_create(const struct hub_options *options, const struct hub_host *host,
@@ -70,7 +72,41 @@ void topic_set_may_lag(struct topic *topic, bool may_lag);
 /** The order that other processes share cannot be heard now: who is ahead of a board waits for as long, instead of going back to what we have. */
 void hub_set_cut_off(struct hub *hub, bool is_cut_off);
 struct board *topic_board(struct topic *topic);
-struct encoder_cache *topic_cache(struct topic *topic);
+
+/**
+ * Views of one board that are watched at one time, and how many more are kept for who comes next or asks by HTTP. Definitions
+ * and tokens decide how many there can be; a viewer that would need one more is refused.
+ */
+enum { TOPIC_VIEWS_MAX = 64, TOPIC_VIEWS_IDLE_MAX = 4 };
+
+/** With whose eyes a board is seen. */
+struct rights {
+    struct catalog *catalog; /* in force */
+    const struct board_definition *board;
+    struct audience audience; /* that is permitted to watch it */
+};
+
+/**
+ * The view of this topic with these rights, shared by all who see the same. rights NULL: everything, for a board without definitions.
+ * Owns:   the topic. It stays while somebody watches it, and at least until the next is asked for.
+ * Result: FULL, NO_MEMORY.
+ */
+MUST_CHECK enum result topic_find_view(struct topic *topic, const struct rights *rights,
+                                       struct topic_view **out_view);
+struct encoder_cache *topic_view_cache(struct topic_view *view);
+/** NULL: everything. */
+struct view *topic_view_rules(struct topic_view *view);
+
+/** How a viewer with these roles (as viewer_set_roles()) sees the topic now. Result: FORBIDDEN when it may not; those of topic_find_view(). */
+typedef enum result hub_judge_fn(void *context, const char *roles, struct topic *topic,
+                                 struct topic_view **out_view);
+/**
+ * Other definitions are in force. Whoever sees something else than before gets a snapshot at the next turn; a subscription that is
+ * not permitted any more ends with error 4103, and so does the event stream it was for.
+ */
+void hub_rejudge(struct hub *hub, hub_judge_fn *judge, void *context, struct moment now);
+/** The same for one viewer whose roles have changed, at once. */
+void viewer_rejudge(struct viewer *viewer, hub_judge_fn *judge, void *context, struct moment now);
 
 /** The board has moved on; tell viewers within coalesce_ms (0 = end of this turn). */
 void hub_board_changed(struct hub *hub, struct topic *topic, uint32_t coalesce_ms, struct moment now);

@@ -15,6 +15,7 @@ struct subscription {
     struct list_node in_topic;
     struct viewer *viewer;
     struct topic *topic;
+    struct topic_view *view;
     uint64_t cursor;          /* the viewer was told up to this offset */
     uint64_t next_send_ms;    /* monotonic; not before */
     uint32_t min_interval_ms; /* 0 = no limit */
@@ -66,6 +67,18 @@ struct viewer {
     struct answer **answers_end;
     struct list_node in_hub;
     struct list_node subscriptions; /* struct subscription.in_viewer */
+    char *roles;                    /* of its token, separated by blanks; NULL: came in without one */
+};
+
+/** What one kind of viewer sees of a topic, and what was encoded for it. */
+struct topic_view {
+    struct list_node in_topic;
+    struct topic *topic;
+    struct view *rules; /* owned; NULL: everything */
+    struct encoder_cache cache;
+    struct frame *heartbeats[WIRE_FORM_COUNT]; /* of the slice under way */
+    uint32_t watchers;                         /* subscriptions */
+    bool is_outdated;                          /* its definitions are not in force any more */
 };
 
 struct topic {
@@ -76,7 +89,8 @@ struct topic {
         flushed_now; /* in hub.flushed_now from the end of a pass until its last frame has left */
     struct hub *hub;
     struct board *board;
-    struct encoder_cache cache;
+    struct list_node views; /* struct topic_view.in_topic; asked for longest ago first */
+    size_t view_count;
     uint64_t epoch;                 /* of the board when it was last looked at: a rebase may change it */
     struct list_node subscriptions; /* struct subscription.in_topic */
     uint32_t subscription_count;
@@ -108,6 +122,10 @@ struct hub_metrics {
     struct metric *resync_reset;
     struct metric *resync_failover;
     struct metric *resumed;
+    struct metric *views;
+    struct metric *views_refused;
+    struct metric *views_changed;
+    struct metric *views_ended;
 };
 
 struct hub {
@@ -123,7 +141,7 @@ struct hub {
     struct list_node walks;                    /* what is to be done now, first come first served */
     struct walk idle_walk;                     /* heartbeats for viewers that watch nothing */
     struct list_node flushed_now;              /* topics */
-    struct frame *heartbeats[WIRE_FORM_COUNT]; /* of the slice under way */
+    struct frame *heartbeats[WIRE_FORM_COUNT]; /* of the slice under way, for viewers that watch nothing */
     uint64_t slice_ends_us;
     bool is_due_late; /* viewers held back by their rate had no turn in the last slice */
     struct wheel flush_wheel;
@@ -157,6 +175,13 @@ bool viewer_write(struct viewer *viewer, struct frame *frame, struct metric *cou
 /** Write a frame to this viewer alone, in order with its other answers. NULL, for want of memory, closes it. */
 void viewer_say_frame(struct viewer *viewer, struct frame *frame);
 /** Tell one viewer the heartbeat of its board, now or with its answers. */
-void topic_heartbeat_one(struct topic *topic, struct viewer *viewer, struct moment now);
+void topic_heartbeat_one(const struct topic_view *view, struct viewer *viewer, struct moment now);
+/** Flush at the next turn, whatever gathers. */
+void topic_make_urgent(struct hub *hub, struct topic *topic);
+void topic_views_init(struct topic *topic);
+void topic_views_finish(struct topic *topic);
+/** What is encoded is of no use any more. */
+void topic_views_clear(const struct topic *topic);
+void topic_views_forget_heartbeats(const struct topic *topic);
 
 #endif

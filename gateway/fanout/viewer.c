@@ -79,12 +79,29 @@ void viewer_destroy(struct viewer *viewer)
     list_remove(&viewer->in_hub);
     viewer->hub->viewer_count--;
     count_viewer(viewer->hub, (enum wire_form)viewer->form, -1);
+    free(viewer->roles);
     free(viewer);
 }
 
 bool viewer_is_closing(const struct viewer *viewer)
 {
     return viewer->state == VIEWER_CLOSING;
+}
+
+bool viewer_set_roles(struct viewer *viewer, const char *roles)
+{
+    char *copy = roles ? strdup(roles) : NULL;
+    if (roles && !copy) {
+        return false;
+    }
+    free(viewer->roles);
+    viewer->roles = copy;
+    return true;
+}
+
+const char *viewer_roles(const struct viewer *viewer)
+{
+    return viewer->roles;
 }
 
 uint32_t viewer_subscription_count(const struct viewer *viewer)
@@ -257,16 +274,16 @@ static bool is_behind(const struct subscription *subscription)
 static enum result frame_for(struct subscription *subscription, struct moment now, struct frame **out_frame)
 {
     struct topic *topic = subscription->topic;
+    struct encoder_cache *cache = &subscription->view->cache;
     struct encoder *encoder = topic->hub->encoder;
     enum wire_form form = (enum wire_form)subscription->viewer->form;
     if (!subscription->needs_snapshot) {
         /* A frame may begin before the cursor (PROTOCOL.md, "Overlays"): everyone near the head shares one. */
         uint64_t from = subscription->cursor > topic->flush_from ? topic->flush_from : subscription->cursor;
-        enum result result = encoder_update(encoder, &topic->cache, topic->board, from, form, out_frame);
+        enum result result = encoder_update(encoder, cache, topic->board, from, form, out_frame);
         if (result == RESULT_UNKNOWN_POSITION && from != subscription->cursor) {
             /* A tombstone was forgotten between the two: this cursor is beyond it. */
-            result =
-                encoder_update(encoder, &topic->cache, topic->board, subscription->cursor, form, out_frame);
+            result = encoder_update(encoder, cache, topic->board, subscription->cursor, form, out_frame);
         }
         if (result != RESULT_UNKNOWN_POSITION) {
             return result;
@@ -274,7 +291,7 @@ static enum result frame_for(struct subscription *subscription, struct moment no
         metric_add(topic->hub->metrics.resync_unknown, 1);
         subscription->needs_snapshot = true;
     }
-    return encoder_snapshot(encoder, &topic->cache, topic->board, now.wall_ms, form, out_frame);
+    return encoder_snapshot(encoder, cache, topic->board, now.wall_ms, form, out_frame);
 }
 
 static void subscription_send(struct subscription *subscription, struct moment now)
@@ -365,14 +382,17 @@ static struct subscription *subscription_find(const struct viewer *viewer, const
     return NULL;
 }
 
-static struct subscription *subscription_create(struct viewer *viewer, struct topic *topic)
+static struct subscription *subscription_create(struct viewer *viewer, struct topic_view *view)
 {
+    struct topic *topic = view->topic;
     struct subscription *subscription = calloc(1, sizeof *subscription);
     if (!subscription) {
         return NULL;
     }
     subscription->viewer = viewer;
     subscription->topic = topic;
+    subscription->view = view;
+    view->watchers++;
     wheel_entry_init(&subscription->due);
     list_append(&viewer->subscriptions, &subscription->in_viewer);
     list_append(&topic->subscriptions, &subscription->in_topic);
@@ -387,6 +407,7 @@ void subscription_destroy(struct subscription *subscription)
     struct hub *hub = subscription->viewer->hub;
     wheel_disarm(&hub->due_wheel, &subscription->due);
     topic_step_over(subscription->topic, subscription);
+    subscription->view->watchers--;
     list_remove(&subscription->in_viewer);
     list_remove(&subscription->in_topic);
     subscription->viewer->subscription_count--;
@@ -410,9 +431,15 @@ static void quality_grant(struct subscription *subscription, const struct viewer
 }
 
 /* Where the viewer stands, and what that means for it. */
-static enum resume_outcome cursor_place(struct subscription *subscription, const struct position *position,
+static enum resume_outcome cursor_place(struct subscription *subscription, const struct position *told,
                                         struct moment now)
 {
+    struct position unmarked;
+    const struct position *position = told ? &unmarked : NULL;
+    if (told) { /* of another view: then no board knows it */
+        unmarked = *told;
+        unmarked.nonce ^= view_mark(subscription->view->rules);
+    }
     const struct topic *topic = subscription->topic;
     const struct hub_metrics *metrics = &topic->hub->metrics;
     const struct position at = board_position(topic->board);
@@ -448,20 +475,20 @@ static void say_subscribed(const struct subscription *subscription, enum resume_
     viewer_say(subscription->viewer, "subscribed", scratch);
 }
 
-enum result viewer_subscribe(struct viewer *viewer, struct topic *topic, const struct position *position,
+enum result viewer_subscribe(struct viewer *viewer, struct topic_view *view, const struct position *position,
                              const struct viewer_quality *quality, struct moment now)
 {
     if (viewer->state == VIEWER_CLOSING) {
         return RESULT_CLOSED;
     }
-    struct subscription *old = subscription_find(viewer, topic);
+    struct subscription *old = subscription_find(viewer, view->topic);
     if (old) {
         subscription_destroy(old);
     }
     if (viewer->subscription_count >= SUBSCRIPTIONS_MAX) {
         return RESULT_TOO_MANY;
     }
-    struct subscription *subscription = subscription_create(viewer, topic);
+    struct subscription *subscription = subscription_create(viewer, view);
     if (!subscription) {
         return RESULT_NO_MEMORY;
     }
@@ -470,7 +497,7 @@ enum result viewer_subscribe(struct viewer *viewer, struct topic *topic, const s
     if (viewer->form != WIRE_SSE) {
         say_subscribed(subscription, resume);
     } else if (resume == RESUME_WHOLE && !subscription->is_ahead) {
-        topic_heartbeat_one(topic, viewer, now);
+        topic_heartbeat_one(view, viewer, now);
     }
     subscription_serve(subscription, now);
     return RESULT_OK;

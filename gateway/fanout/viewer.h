@@ -27,6 +27,7 @@
 
 struct hub;
 struct topic;
+struct topic_view;
 struct viewer;
 
 /** What a viewer needs from its transport. None of these may call back into the viewer before returning. */
@@ -39,6 +40,8 @@ struct viewer_ops {
     /** viewer_on_writable() is called once, later. */
     void (*request_writable)(void *transport);
     void (*close)(void *transport, enum close_reason reason);
+    /** It may not watch this board any more: its roles, or the definitions, are others. NULL: nobody wants to know. */
+    void (*on_withdrawn)(void *transport, const char *board);
 };
 
 enum {
@@ -53,14 +56,23 @@ struct viewer *viewer_create(struct hub *hub, enum wire_form form, const struct 
 void viewer_destroy(struct viewer *viewer);
 
 /**
+ * As whom it came in: the roles of its token, separated by blanks; NULL: without one. Copied. What it watches already is not
+ * looked at again: see viewer_rejudge() in hub.h.
+ * False: memory ran out, nothing has changed.
+ */
+bool viewer_set_roles(struct viewer *viewer, const char *roles);
+const char *viewer_roles(const struct viewer *viewer);
+
+/**
  * Watch a board, or watch it anew from another position.
  *
- * position: the last one the viewer holds, or NULL. The answer (WebSocket form) and what was
+ * view: what it may see of the board (topic_find_view()).
+ * position: the last one the viewer holds, or NULL; one made under another view is unknown. The answer (WebSocket form) and what was
  * missed are written at once when the transport can.
  * Result: TOO_MANY at SUBSCRIPTIONS_MAX, NO_MEMORY, CLOSED when the viewer is closing.
  * Spec:   PROTOCOL.md, "Resuming".
  */
-MUST_CHECK enum result viewer_subscribe(struct viewer *viewer, struct topic *topic,
+MUST_CHECK enum result viewer_subscribe(struct viewer *viewer, struct topic_view *view,
                                         const struct position *position, const struct viewer_quality *quality,
                                         struct moment now);
 /** Result: NOT_SUBSCRIBED. */

@@ -53,7 +53,7 @@ static void answer_points(struct http_exchange *exchange, const char *kpi, const
         bytes_append_byte(&body, '}');
     }
     bytes_append_byte(&body, '}');
-    http_set_header(exchange, "Cache-Control", "no-cache");
+    http_set_header(exchange, "Cache-Control", "private, no-cache"); /* others may not see it */
     http_reply_body(exchange, 200, JSON_TYPE, &body);
 }
 
@@ -179,9 +179,12 @@ static void on_history(void *context, struct http_exchange *exchange)
         return;
     }
     const struct kpi *kpi = catalog_kpi(catalog, id, strlen(id));
+    /* Who may not see it is not told that there is one. */
+    bool is_seen =
+        kpi && pipeline_may_see(kpi, pipeline_audience(endpoint->options.pipeline, http_reply_roles(&grant)));
     http_reply_note(endpoint->options.access, exchange, &grant, AUDIT_READ, "http", id,
-                    kpi ? NULL : result_name(RESULT_UNKNOWN_FIELD));
-    if (!kpi) {
+                    is_seen ? NULL : result_name(kpi ? RESULT_FORBIDDEN : RESULT_UNKNOWN_FIELD));
+    if (!is_seen) {
         http_problem(exchange, 404, result_name(RESULT_UNKNOWN_FIELD), "there is no such KPI");
         return;
     }

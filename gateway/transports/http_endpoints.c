@@ -55,7 +55,7 @@ static bool tag_matches(const char *header, const char *tag)
 static void answer_tagged(struct http_exchange *exchange, const char *tag, const char *text, size_t length)
 {
     http_set_header(exchange, "ETag", tag);
-    http_set_header(exchange, "Cache-Control", "no-cache");
+    http_set_header(exchange, "Cache-Control", "private, no-cache"); /* others may see something else */
     if (tag_matches(http_header(exchange, "if-none-match"), tag)) {
         http_answer(exchange, 304, NULL, NULL, 0, false);
     } else {
@@ -63,9 +63,17 @@ static void answer_tagged(struct http_exchange *exchange, const char *tag, const
     }
 }
 
+static bool admit(const struct http_endpoints *endpoints, struct http_exchange *exchange,
+                  struct access_grant *out_grant)
+{
+    return http_reply_admit(endpoints->options.access, endpoints->unauthenticated, exchange, out_grant);
+}
+
+/* For what says the same to everybody. */
 static bool may_read(const struct http_endpoints *endpoints, struct http_exchange *exchange)
 {
-    return http_reply_may_read(endpoints->options.access, endpoints->unauthenticated, exchange);
+    struct access_grant grant;
+    return admit(endpoints, exchange, &grant);
 }
 
 /* The definitions, or NULL after answering 503. */
@@ -87,14 +95,18 @@ static void append_text_member(struct bytes *out, const char *lead, const char *
 
 /* ---- boards ---- */
 
-static void print_board(const struct board_definition *board, struct bytes *out)
+static void print_board(const struct board_definition *board, struct audience audience, struct bytes *out)
 {
+    const char *separator = "";
     append_text_member(out, "{\"id\":", board->id);
     append_text_member(out, ",\"title\":", board->title);
     append_text_member(out, ",\"question\":", board->question ? board->question : "");
     bytes_append_text(out, ",\"kpis\":[");
     for (size_t i = 0; i < board->kpi_count; i++) {
-        append_text_member(out, i ? "," : "", board->kpis[i]->id);
+        if (view_sight(board->kpis[i], audience) != SIGHT_NONE) {
+            append_text_member(out, separator, board->kpis[i]->id);
+            separator = ",";
+        }
     }
     bytes_append_text(out, "]}");
 }
@@ -102,22 +114,29 @@ static void print_board(const struct board_definition *board, struct bytes *out)
 static void on_boards(void *context, struct http_exchange *exchange)
 {
     struct http_endpoints *endpoints = context;
+    struct access_grant grant;
     const struct catalog *catalog =
-        may_read(endpoints, exchange) ? catalog_or_503(endpoints, exchange) : NULL;
+        admit(endpoints, exchange, &grant) ? catalog_or_503(endpoints, exchange) : NULL;
     if (!catalog) {
         return;
     }
+    struct audience audience = pipeline_audience(endpoints->options.pipeline, http_reply_roles(&grant));
+    const char *separator = "";
     struct bytes body;
     bytes_init(&body, BODY_MAX_BYTES);
     append_text_member(&body, "{\"catalog\":", catalog_hash(catalog));
     bytes_append_text(&body,
                       endpoints->options.is_demo ? ",\"demo\":true,\"dashboards\":[" : ",\"dashboards\":[");
     for (size_t i = 0; i < catalog_board_count(catalog); i++) {
-        bytes_append_text(&body, i ? "," : "");
-        print_board(catalog_board_at(catalog, i), &body);
+        const struct board_definition *board = catalog_board_at(catalog, i);
+        if (view_is_permitted(board, audience)) {
+            bytes_append_text(&body, separator);
+            print_board(board, audience, &body);
+            separator = ",";
+        }
     }
     bytes_append_text(&body, "]}");
-    http_set_header(exchange, "Cache-Control", "no-cache");
+    http_set_header(exchange, "Cache-Control", "private, no-cache");
     http_reply_body(exchange, 200, JSON_TYPE, &body);
 }
 
@@ -128,21 +147,17 @@ static void on_snapshot(void *context, struct http_exchange *exchange)
     size_t length = 0;
     struct position position;
     struct access_grant grant;
-    if (!http_reply_admit(endpoints->options.access, endpoints->unauthenticated, exchange, &grant)) {
+    if (!admit(endpoints, exchange, &grant)) {
         return;
     }
-    enum result result = pipeline_snapshot(endpoints->options.pipeline, http_path_part(exchange, 0), &text,
-                                           &length, &position);
-    http_reply_note(endpoints->options.access, exchange, &grant, AUDIT_READ, "http",
-                    http_path_part(exchange, 0), result == RESULT_OK ? NULL : result_name(result));
-    if (result == RESULT_UNKNOWN_BOARD) {
-        http_problem(exchange, 404, result_name(result), "there is no such board");
-        return;
-    }
+    enum result result = pipeline_snapshot(endpoints->options.pipeline, http_reply_roles(&grant),
+                                           http_path_part(exchange, 0), &text, &length, &position);
     if (result != RESULT_OK) {
-        http_problem(exchange, 500, result_name(result), "the snapshot could not be encoded");
+        http_reply_no_board(endpoints->options.access, exchange, &grant, AUDIT_READ, "http", result);
         return;
     }
+    http_reply_note(endpoints->options.access, exchange, &grant, AUDIT_READ, "http",
+                    http_path_part(exchange, 0), NULL);
     char tag[POSITION_TEXT_MAX_BYTES + 3] = "\"";
     size_t printed = position_print(&position, tag + 1);
     tag[1 + printed] = '"';
@@ -153,19 +168,23 @@ static void on_snapshot(void *context, struct http_exchange *exchange)
 static void on_definition(void *context, struct http_exchange *exchange)
 {
     struct http_endpoints *endpoints = context;
+    const char *text = NULL, *view = NULL;
+    size_t length = 0;
+    struct access_grant grant;
     const struct catalog *catalog =
-        may_read(endpoints, exchange) ? catalog_or_503(endpoints, exchange) : NULL;
+        admit(endpoints, exchange, &grant) ? catalog_or_503(endpoints, exchange) : NULL;
     if (!catalog) {
         return;
     }
-    const struct board_definition *board = catalog_board(catalog, http_path_part(exchange, 0));
-    if (!board) {
-        http_problem(exchange, 404, result_name(RESULT_UNKNOWN_BOARD), "there is no such board");
+    enum result result = pipeline_definition(endpoints->options.pipeline, http_reply_roles(&grant),
+                                             http_path_part(exchange, 0), &text, &length, &view);
+    if (result != RESULT_OK) {
+        http_reply_no_board(endpoints->options.access, exchange, &grant, AUDIT_READ, "http", result);
         return;
     }
     char tag[64];
-    (void)snprintf(tag, sizeof tag, "\"%s\"", catalog_hash(catalog)); /* 16 digits */
-    answer_tagged(exchange, tag, board->served, board->served_length);
+    (void)snprintf(tag, sizeof tag, "\"%s-%s\"", catalog_hash(catalog), view); /* 16 and 8 digits */
+    answer_tagged(exchange, tag, text, length);
 }
 
 /* ---- health ---- */
@@ -174,14 +193,15 @@ struct age_counts {
     size_t of[FRESHNESS_COUNT];
     bool is_first; /* of the KPIs listed */
     int64_t now_ms;
-    struct bytes *list; /* KPIs that are not fresh, or NULL: only count */
+    struct bytes *list;       /* KPIs that are not fresh, or NULL: only count */
+    struct audience audience; /* that is told which */
 };
 
 static void count_age(void *context, const struct kpi_age *age)
 {
     struct age_counts *counts = context;
     counts->of[age->freshness]++;
-    if (!counts->list || age->freshness == FRESHNESS_FRESH) {
+    if (!counts->list || age->freshness == FRESHNESS_FRESH || !pipeline_may_see(age->kpi, counts->audience)) {
         return;
     }
     append_text_member(counts->list, counts->is_first ? "{\"kpi\":" : ",{\"kpi\":", age->kpi->id);
@@ -425,7 +445,8 @@ static void on_ready(void *context, struct http_exchange *exchange)
 static void on_flow_health(void *context, struct http_exchange *exchange)
 {
     struct http_endpoints *endpoints = context;
-    if (!may_read(endpoints, exchange)) {
+    struct access_grant grant;
+    if (!admit(endpoints, exchange, &grant)) {
         return;
     }
     const struct http_endpoints_options *options = &endpoints->options;
@@ -436,6 +457,7 @@ static void on_flow_health(void *context, struct http_exchange *exchange)
     bytes_init(&list, BODY_MAX_BYTES);
     struct age_counts counts = {.is_first = true, .now_ms = options->now().wall_ms, .list = &list};
     if (pipeline_catalog(options->pipeline)) {
+        counts.audience = pipeline_audience(options->pipeline, http_reply_roles(&grant));
         pipeline_each_age(options->pipeline, count_age, &counts);
     }
     print_status(state, reason, &body);

@@ -85,11 +85,27 @@ void http_reply_note(const struct access *access, struct http_exchange *exchange
     }
 }
 
-bool http_reply_may_read(const struct access *access, struct metric *unauthenticated,
-                         struct http_exchange *exchange)
+const char *http_reply_roles(const struct access_grant *grant)
 {
-    struct access_grant grant;
-    return http_reply_admit(access, unauthenticated, exchange, &grant);
+    return grant->has_token ? grant->claims.roles : NULL;
+}
+
+void http_reply_no_board(const struct access *access, struct http_exchange *exchange,
+                         const struct access_grant *grant, enum audit_action action, const char *over,
+                         enum result result)
+{
+    http_reply_note(access, exchange, grant, action, over, http_path_part(exchange, 0), result_name(result));
+    if (result == RESULT_UNKNOWN_BOARD) {
+        http_problem(exchange, 404, result_name(result), "there is no such board");
+    } else if (result == RESULT_FORBIDDEN) {
+        http_problem(exchange, 403, close_reason_name(CLOSE_FORBIDDEN),
+                     close_reason_message(CLOSE_FORBIDDEN));
+    } else if (result == RESULT_FULL) {
+        http_set_header(exchange, "Retry-After", "5");
+        http_problem(exchange, 503, close_reason_name(CLOSE_OVERLOADED), "the board has too many views");
+    } else {
+        http_problem(exchange, 500, result_name(result), "the board could not be encoded");
+    }
 }
 
 struct metric *http_reply_unauthenticated(struct metrics *metrics)

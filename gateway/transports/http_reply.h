@@ -21,9 +21,6 @@ void http_reply_body(struct http_exchange *exchange, int status, const char *typ
 /** May this peer read, and as whom? If not, it has been answered and counted. */
 bool http_reply_admit(const struct access *access, struct metric *unauthenticated,
                       struct http_exchange *exchange, struct access_grant *out_grant);
-/** The same for those who only answer once. */
-bool http_reply_may_read(const struct access *access, struct metric *unauthenticated,
-                         struct http_exchange *exchange);
 /**
  * For the audit: what this peer asked for. refusal: NULL, or why not. Who is not admitted has been noted.
  * over: "http" or "sse".
@@ -31,6 +28,15 @@ bool http_reply_may_read(const struct access *access, struct metric *unauthentic
 void http_reply_note(const struct access *access, struct http_exchange *exchange,
                      const struct access_grant *grant, enum audit_action action, const char *over,
                      const char *target, const char *refusal);
+/** The roles of who was admitted, as viewer_set_roles(). Lives as long as the grant. */
+const char *http_reply_roles(const struct access_grant *grant);
+/**
+ * Answers, and notes as http_reply_note() does, why there is no board for this peer: RESULT_UNKNOWN_BOARD, FORBIDDEN, or what went
+ * wrong here.
+ */
+void http_reply_no_board(const struct access *access, struct http_exchange *exchange,
+                         const struct access_grant *grant, enum audit_action action, const char *over,
+                         enum result result);
 /** gw_http_unauthenticated_total. */
 struct metric *http_reply_unauthenticated(struct metrics *metrics);
 

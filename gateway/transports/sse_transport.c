@@ -4,6 +4,7 @@
  */
 #include "transports/sse_transport.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@ struct sse_transport {
 };
 
 struct sse_viewer {
-    const struct sse_transport *transport;
+    struct sse_transport *transport;
     struct http_exchange *exchange;
     struct viewer *viewer;
     struct token_session *session; /* NULL: came in without a token */
@@ -59,7 +60,21 @@ static void ops_close(void *context, enum close_reason reason)
     http_stream_close(viewer->exchange);
 }
 
+static void ops_on_withdrawn(void *context, const char *board)
+{
+    const struct sse_viewer *viewer = context;
+    const struct access *access = viewer->transport->options.access;
+    struct access_grant grant = {.has_token = viewer->session != NULL};
+    if (viewer->session) {
+        (void)snprintf(grant.claims.subject, sizeof grant.claims.subject, "%s",
+                       token_session_subject(viewer->session)); /* it came from claims */
+    }
+    http_reply_note(access, viewer->exchange, &grant, AUDIT_WITHDRAW, "sse", board,
+                    result_name(RESULT_FORBIDDEN));
+}
+
 static const struct viewer_ops viewer_ops = {
+    .on_withdrawn = ops_on_withdrawn,
     .can_write = ops_can_write,
     .write = ops_write,
     .request_writable = ops_request_writable,
@@ -129,7 +144,8 @@ static struct sse_viewer *sse_viewer_create(struct sse_transport *transport, str
     if (viewer->viewer && grant->has_token) {
         viewer->session = token_session_begin(transport->options.sessions, viewer->viewer, &grant->claims);
     }
-    if (!viewer->viewer || (grant->has_token && !viewer->session)) {
+    if (!viewer->viewer ||
+        (grant->has_token && (!viewer->session || !viewer_set_roles(viewer->viewer, grant->claims.roles)))) {
         goto fail;
     }
     return viewer;
@@ -164,8 +180,9 @@ static void stream_open(struct sse_transport *transport, struct http_exchange *e
         return; /* on_closed follows */
     }
     http_reply_note(transport->options.access, exchange, grant, AUDIT_SUBSCRIBE, "sse", board, NULL);
-    if (pipeline_join(transport->options.pipeline, viewer->viewer, board, position, quality) != RESULT_OK) {
-        viewer_close(viewer->viewer, CLOSE_INTERNAL);
+    enum result result = pipeline_join(transport->options.pipeline, viewer->viewer, board, position, quality);
+    if (result != RESULT_OK) { /* not for want of rights: those were looked at before */
+        viewer_close(viewer->viewer, result == RESULT_FULL ? CLOSE_OVERLOADED : CLOSE_INTERNAL);
     }
 }
 
@@ -179,10 +196,9 @@ static void on_request(void *context, struct http_exchange *exchange)
     if (!http_reply_admit(transport->options.access, transport->refused, exchange, &grant)) {
         return;
     }
-    if (!hub_topic(pipeline_hub(transport->options.pipeline), board)) {
-        http_reply_note(transport->options.access, exchange, &grant, AUDIT_SUBSCRIBE, "sse", board,
-                        result_name(RESULT_UNKNOWN_BOARD));
-        http_problem(exchange, 404, "unknown_board", NULL);
+    enum result result = pipeline_may_watch(transport->options.pipeline, http_reply_roles(&grant), board);
+    if (result != RESULT_OK) {
+        http_reply_no_board(transport->options.access, exchange, &grant, AUDIT_SUBSCRIBE, "sse", result);
         return;
     }
     if (!quality_of(exchange, &quality)) {

@@ -155,12 +155,18 @@ static void ops_close(void *context, enum close_reason reason)
     ws_close(viewer->ws, reason);
 }
 
+static void ops_on_withdrawn(void *context, const char *board)
+{
+    note(context, AUDIT_WITHDRAW, board, result_name(RESULT_FORBIDDEN));
+}
+
 static const struct viewer_ops viewer_ops = {
     .approach = ops_approach,
     .can_write = ops_can_write,
     .write = ops_write,
     .request_writable = ops_request_writable,
     .close = ops_close,
+    .on_withdrawn = ops_on_withdrawn,
 };
 
 /* ---- refusing ---- */
@@ -248,6 +254,10 @@ static bool admit(struct ws_viewer *viewer, enum audit_action action, const char
 static bool session_begin(struct ws_viewer *viewer, const struct access_grant *grant)
 {
     if (grant->has_token) {
+        if (!viewer_set_roles(viewer->viewer, grant->claims.roles)) {
+            refuse(viewer, CLOSE_OVERLOADED, NULL, NULL);
+            return false;
+        }
         viewer->session =
             token_session_begin(viewer->transport->options.sessions, viewer->viewer, &grant->claims);
         if (!viewer->session) {
@@ -306,6 +316,8 @@ static enum close_reason reason_of(enum result result)
         return CLOSE_NOT_SUBSCRIBED;
     case RESULT_FORBIDDEN:
         return CLOSE_FORBIDDEN;
+    case RESULT_FULL: /* of views */
+        return CLOSE_OVERLOADED;
     default:
         return CLOSE_INTERNAL;
     }
@@ -359,11 +371,16 @@ static void on_refresh(struct ws_viewer *viewer, const struct viewer_message *me
     if (!admit(viewer, AUDIT_REFRESH, message->token, &grant) || !session_renew(viewer, &grant)) {
         return;
     }
+    if (grant.has_token && !viewer_set_roles(viewer->viewer, grant.claims.roles)) {
+        refuse(viewer, CLOSE_OVERLOADED, NULL, NULL);
+        return;
+    }
     note(viewer, AUDIT_REFRESH, NULL, NULL);
     struct bytes answer;
     bytes_init(&answer, VIEWER_MESSAGE_MAX_BYTES);
     refreshed_encode(&answer);
     say(viewer, "refreshed", &answer);
+    pipeline_rejudge(viewer->transport->options.pipeline, viewer->viewer);
 }
 
 static void on_ping(struct ws_viewer *viewer, const struct viewer_message *message)

@@ -72,12 +72,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
     }
     struct catalog_report report;
     struct class_table classes;
+    struct role_table roles;
     catalog_report_init(&report);
     class_table_init(&classes);
+    role_table_init(&roles);
     struct place place = place_of_file(&report, "fuzz");
     json_auto_t *no_classes = json_object();
     class_table_read(&classes, no_classes, &place);
-    struct kpi *kpi = kpi_read(raw, 0, &classes, &place);
+    struct kpi *kpi = kpi_read(raw, 0, &classes, &roles, &place);
     assert(kpi || report.count > 0);
     if (kpi && report.count == 0 && stop) {
         read_changes(kpi, stop + 1, end);

@@ -58,7 +58,8 @@ test('a valid set takes over: the heartbeat carries its hash, a new KPI is taken
     await reload('definitions reloaded');
     const heartbeat = await viewer.next('heartbeat', { matching: ({ catalog }) => catalog !== old, within: 2000 });
     assert.equal(heartbeat.catalog, await catalogOf());
-    assert.equal((await gateway.get('/api/v1/dashboards/alpha/definition')).headers.etag, `"${heartbeat.catalog}"`);
+    const definition = await gateway.get('/api/v1/dashboards/alpha/definition');
+    assert.equal(definition.headers.etag, `"${heartbeat.catalog}-${definition.json().view}"`);
     const answer = await gateway.post({ field: 'test.fresh', value: 8 });
     assert.equal(answer.items[0].result, 'accepted');
     assert.equal((await viewer.next('update')).set['test.fresh'].v, 8);

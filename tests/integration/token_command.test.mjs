@@ -54,6 +54,9 @@ test('a minted token says what was asked for, and verifies elsewhere', () => {
     assert.equal(exp, iat + 60);
     assert.ok(iat >= before && iat <= nowS());
     assert.match(jti, /^[0-9a-f]{16}$/);
+    const withRoles = mint('--config', config, '--key', privateKeys, '--kid', 'eddsa', '--sub', 'a', '--role', 'sales_lead', '--role', 'finance');
+    assert.deepEqual(claimsOf(withRoles).roles, ['sales_lead', 'finance']);
+    assert.match(run(['check', '--config', config], withRoles).stdout, /^ok: sub a, .*, roles sales_lead finance\n$/);
     const [head, body, signature] = token.split('.');
     const key = createPublicKey({ key: issuer.keys.get('eddsa').jwk, format: 'jwk' });
     assert.ok(verify(null, Buffer.from(`${head}.${body}`), key, Buffer.from(signature, 'base64url')));

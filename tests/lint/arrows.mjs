@@ -1,14 +1,14 @@
 /*
  * Who may include whom, and where third-party headers live. The same picture as in docs/design.md:
  *
- *     protocol <- base <- catalog <- state <- fanout <- pipeline <- sources, transports <- main
+ *     protocol <- base <- catalog <- views <- state <- fanout <- pipeline <- sources, transports <- main
  *                 base <- io <- journal, cache, access          <- pipeline, sources, transports <- main
  *                       catalog, cache, access, sources         <- config <- main
  */
 import path from 'node:path';
 import { sourcesOf } from './sources.mjs';
 
-const domain = ['protocol', 'base', 'catalog', 'state', 'fanout'];
+const domain = ['protocol', 'base', 'catalog', 'views', 'state', 'fanout'];
 const services = ['protocol', 'base', 'io'];
 const edge = [...domain, 'io', 'journal', 'cache', 'access', 'pipeline'];
 
@@ -17,8 +17,9 @@ export const arrows = {
     protocol: [],
     base: domain.slice(0, 1),
     catalog: domain.slice(0, 2),
-    state: domain.slice(0, 3),
-    fanout: domain.slice(0, 4),
+    views: domain.slice(0, 3),
+    state: domain.slice(0, 4),
+    fanout: domain.slice(0, 5),
     io: services.slice(0, 2),
     journal: services,
     cache: services,
@@ -31,11 +32,11 @@ export const arrows = {
 };
 
 /** Files right below gateway/: the doors and what stands beside them are `pipeline`, the rest is `main`. */
-const pipelineFiles = new Set(['pipeline.h', 'pipeline.c', 'pipeline_definitions.c', 'pipeline_internal.h', 'pipeline_submission.c', 'health.h', 'health.c', 'pipeline_restart.c', 'upstreams.c', 'upstreams.h', 'history_reader.c', 'history_reader.h']);
+const pipelineFiles = new Set(['pipeline.h', 'pipeline.c', 'pipeline_definitions.c', 'pipeline_internal.h', 'pipeline_submission.c', 'pipeline_viewers.c', 'health.h', 'health.c', 'pipeline_restart.c', 'upstreams.c', 'upstreams.h', 'history_reader.c', 'history_reader.h']);
 
 /** A header that names a library -> the only places that may include it: a room, or one file. */
 export const homes = [
-    { pattern: /^jansson\.h$/, places: ['protocol', 'catalog', 'access', 'sources'] },
+    { pattern: /^jansson\.h$/, places: ['protocol', 'catalog', 'views', 'access', 'sources'] },
     { pattern: /^(libwebsockets\.h|libwebsockets\/)/, places: ['io'] },
     { pattern: /^(uv\.h|uv\/)/, places: ['io'] },
     { pattern: /^liburing/, places: ['io'] },

@@ -42,12 +42,14 @@ export class BoardCopy {
     takeSnapshot(message) {
         this.checkShape(message);
         const isSameHistory = message.epoch === this.epoch && !this.mayBeRebased;
+        const hasSameEyes = message.view === this.view; // under another view the same revision may look otherwise
+        this.view = message.view;
         if (isSameHistory && message.to < this.offset) {
             this.blame(`snapshot goes back from ${this.offset}`, message);
         }
         for (const [name, value] of Object.entries(message.set)) {
             this.checkValue(name, value, -1, message);
-            if (isSameHistory) {
+            if (isSameHistory && hasSameEyes) {
                 this.checkRevision(name, value, message);
             }
         }

@@ -152,6 +152,8 @@ static void put_definitions_in_force(struct small_gateway *gateway, const char *
     catalog_unref(catalog);
 }
 
+static const char *const every_role[] = {"*", NULL};
+
 void small_gateway_init(struct small_gateway *gateway, const char *definitions)
 {
     const struct hub_options hub_options = {.max_viewers = 16, .max_topics = 16, .heartbeat_ms = 15000};
@@ -162,6 +164,7 @@ void small_gateway_init(struct small_gateway *gateway, const char *definitions)
         .max_fields_per_board = 5000,
         .max_tombstones_per_board = 100,
         .max_positions_per_board = 1000,
+        .audience = {.open_roles = every_role, .business_roles = every_role},
         .max_text_bytes_per_board = 1000000,
         .coalesce_ms = 250,
         .now = small_gateway_now,

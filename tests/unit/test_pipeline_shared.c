@@ -72,6 +72,8 @@ static void node_put_in_force(struct node *node, const char *kpis, const struct 
     fake_loop_turn(&node->loop);
 }
 
+static const char *const every_role[] = {"*", NULL};
+
 /* Not attached yet. */
 static void node_open(struct node *node, struct shared_store *store)
 {
@@ -82,6 +84,7 @@ static void node_open(struct node *node, struct shared_store *store)
         .max_fields_per_board = 2000,
         .max_tombstones_per_board = 100,
         .max_positions_per_board = 100,
+        .audience = {.open_roles = every_role, .business_roles = every_role},
         .max_text_bytes_per_board = 1000000,
         .coalesce_ms = 50,
         .now = loop_now,

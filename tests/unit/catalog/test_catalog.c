@@ -24,6 +24,11 @@
 #define TABLE HEAD "\"type\":\"table\",\"cap\":5," HTTP ","
 #define COLUMNS "\"columns\":[{\"key\":\"name\",\"title\":\"Name\",\"unit\":\"text\"}]"
 
+static bool sees_everything(const void *context, const struct kpi *kpi)
+{
+    return !context && kpi;
+}
+
 struct refused {
     const char *kpi;
     const char *finding;
@@ -52,6 +57,9 @@ static void test_members_of_a_kpi(void **context)
         {"{" GAUGE "\"unit\":\"integer\",\"currency\":\"USD\"}",
          "sales.total.currency: only money may have it"},
         {"{" GAUGE "\"unit\":\"integer\",\"scale\":0}", "sales.total.scale: must not be 0"},
+        {"{" GAUGE "\"unit\":\"integer\",\"mask\":\"all\"}",
+         "mask: is for text that is business or personal"},
+        {"{" GAUGE "\"unit\":\"text\",\"mask\":\"nam\"}", "unknown mask \"nam\" (did you mean \"name\"?)"},
         {"{" GAUGE "\"unit\":\"integer\",\"class\":\"quik\"}",
          "unknown class \"quik\" (did you mean \"quick\"?)"},
         {"{" GAUGE "\"unit\":\"integer\",\"class\":\"hourly@60s\"}", "unknown class \"hourly@60s\""},
@@ -446,7 +454,11 @@ static void test_limits_follow_the_cadence(void **context)
     assert_int_equal(limits->fresh_ms, 720000);
     assert_int_equal(limits->stale_ms, 1200000);
     assert_int_equal(limits->expired_ms, 3600000);
-    assert_non_null(strstr(catalog_board_at(catalog, 0)->served, "\"hourly@600s\":{\"fresh_s\":720,"));
+    char *served =
+        catalog_serve_board(catalog, catalog_board_at(catalog, 0), "0a0b0c0d", sees_everything, NULL);
+    assert_non_null(strstr(served, "\"hourly@600s\":{\"fresh_s\":720,"));
+    assert_non_null(strstr(served, "\"view\":\"0a0b0c0d\""));
+    free(served);
     catalog_unref(catalog);
     catalog = definitions_must_load("{" GAUGE "\"unit\":\"integer\",\"class\":\"hourly\",\"cadence_s\":3600}",
                                     "sales.total");

@@ -47,8 +47,8 @@ static void fixture_close(struct fixture *f)
 static void subscribe(struct fixture *f, struct fake_viewer *fake, const struct position *position,
                       const struct viewer_quality *quality)
 {
-    assert_int_equal(viewer_subscribe(fake->viewer, f->live.topic, position, quality, f->loop.now),
-                     RESULT_OK);
+    assert_int_equal(
+        viewer_subscribe(fake->viewer, live_board_view(&f->live), position, quality, f->loop.now), RESULT_OK);
 }
 
 /* A viewer that watches the board and holds its snapshot. */
@@ -387,7 +387,8 @@ static void test_a_board_may_go_between_slices(void **state)
     struct live_board other;
     live_board_open(&other, &f.loop, "other", &roomy, NULL, 0);
     for (int i = 0; i < SLICED; i++) {
-        assert_int_equal(viewer_subscribe(fakes[i].viewer, other.topic, NULL, &plain, f.loop.now), RESULT_OK);
+        assert_int_equal(viewer_subscribe(fakes[i].viewer, live_board_view(&other), NULL, &plain, f.loop.now),
+                         RESULT_OK);
     }
     live_board_set(&other, "k.o", "{\"v\":1}", 0);
     assert_true(fake_loop_slice(&f.loop));
@@ -423,7 +424,8 @@ static void test_endless_flushes_do_not_starve_a_viewer_with_a_rate(void **state
     struct fake_viewer paced;
     fake_viewer_open(&paced, f.loop.hub, WIRE_WS);
     const struct viewer_quality slow = {.has_max_rate = true, .max_rate = 10};
-    assert_int_equal(viewer_subscribe(paced.viewer, other.topic, NULL, &slow, f.loop.now), RESULT_OK);
+    assert_int_equal(viewer_subscribe(paced.viewer, live_board_view(&other), NULL, &slow, f.loop.now),
+                     RESULT_OK);
     live_board_set(&other, "k.o", "{\"v\":1}", 0);
     fake_loop_turn(&f.loop);
     fake_viewer_forget(&paced);
@@ -1080,7 +1082,8 @@ static void test_nothing_is_written_after_a_close_or_a_failed_write(void **state
     fake_loop_pass(&f.loop, 3 * HEARTBEAT_MS);
     hub_drain(f.loop.hub, 100, NULL);
     hub_close_all(f.loop.hub, CLOSE_MOVED);
-    assert_int_equal(viewer_subscribe(closed.viewer, f.live.topic, NULL, &plain, f.loop.now), RESULT_CLOSED);
+    assert_int_equal(viewer_subscribe(closed.viewer, live_board_view(&f.live), NULL, &plain, f.loop.now),
+                     RESULT_CLOSED);
     assert_int_equal(fake_viewer_count(&closed), 0);
     assert_int_equal(fake_viewer_count(&broken), 0);
     assert_int_equal(last.reason, CLOSE_MOVED);
@@ -1127,8 +1130,9 @@ static void test_viewers_and_subscriptions_have_caps(void **state)
         char id[8];
         snprintf(id, sizeof id, "b%d", i);
         live_board_open(&boards[i], &loop, id, &roomy, NULL, 0);
-        assert_int_equal(viewer_subscribe(fakes[0].viewer, boards[i].topic, NULL, &plain, loop.now),
-                         RESULT_OK);
+        assert_int_equal(
+            viewer_subscribe(fakes[0].viewer, live_board_view(&boards[i]), NULL, &plain, loop.now),
+            RESULT_OK);
     }
     struct board *beyond = board_create("beyond", &roomy, (struct position){.epoch = 1});
     assert_null(hub_add_topic(loop.hub, beyond));
@@ -1287,8 +1291,9 @@ static void test_demo_is_said_in_every_frame(void **state)
 
 /* ---- snapshots in the cache ---- */
 
-static void print_history(void *context, const char *board, struct bytes *out)
+static void print_history(void *context, const char *board, const struct view *view, struct bytes *out)
 {
+    assert_null(view); /* a board without definitions */
     const int *points = context;
     assert_string_equal(board, "board");
     if (*points > 0) {
@@ -1329,7 +1334,8 @@ static void test_a_snapshot_tells_the_present_time_and_the_history(void **state)
     }
     const char *text = NULL;
     size_t length = 0;
-    assert_int_equal(encoder_snapshot_text(hub_encoder(f.loop.hub), topic_cache(f.live.topic), f.live.board,
+    assert_int_equal(encoder_snapshot_text(hub_encoder(f.loop.hub),
+                                           topic_view_cache(live_board_view(&f.live)), f.live.board,
                                            f.loop.now.wall_ms, &text, &length),
                      RESULT_OK);
     assert_memory_equal(text, "{\"type\":\"snapshot\"", 18);
@@ -1435,8 +1441,9 @@ static void test_creating_a_hub_survives_every_failed_allocation(void **state)
     board_destroy(board);
 }
 
-static void print_long_history(void *context, const char *board, struct bytes *out)
+static void print_long_history(void *context, const char *board, const struct view *view, struct bytes *out)
 {
+    (void)view;
     (void)context;
     (void)board;
     bytes_append_text(out, "{\"k.a\":[[1,1]");
@@ -1467,7 +1474,8 @@ static void test_a_viewer_is_whole_or_closed_after_any_failed_allocation(void **
                 } else {
                     allocations_fail_one_after(i);
                 }
-                enum result result = viewer_subscribe(fake.viewer, f.live.topic, NULL, &plain, f.loop.now);
+                enum result result =
+                    viewer_subscribe(fake.viewer, live_board_view(&f.live), NULL, &plain, f.loop.now);
                 hub_board_changed(f.loop.hub, f.live.topic, 0, f.loop.now);
                 fake.is_writable = false;
                 say(&fake, "{\"n\":1}");

@@ -99,8 +99,9 @@ static void change_something(struct crowd *crowd)
 static void subscribe(struct crowd *crowd, struct fake_viewer *fake, const struct position *position)
 {
     const struct viewer_quality quality = some_quality(&crowd->chance);
-    assert_int_equal(viewer_subscribe(fake->viewer, crowd->live.topic, position, &quality, crowd->loop.now),
-                     RESULT_OK);
+    assert_int_equal(
+        viewer_subscribe(fake->viewer, live_board_view(&crowd->live), position, &quality, crowd->loop.now),
+        RESULT_OK);
 }
 
 /* The connection breaks and comes back; what the viewer holds stays, as it does in a page. */

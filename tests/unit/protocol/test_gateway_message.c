@@ -116,6 +116,17 @@ static void test_snapshots(void **state)
     overlay_encode("operations", &empty, now_ms, false, NULL, &out);
     assert_vector("snapshot_empty", &out);
 
+    struct overlay_entry seen[] = {ENTRY(
+        "comp.feed#m1",
+        "{\"as_of\":1795255380000,\"v\":{\"source\":\"calls\",\"context\":\"asked A* about pricing\"}}", 7)};
+    struct overlay view = {.to = {.epoch = position.epoch, .offset = 7, .nonce = position.nonce},
+                           .is_snapshot = true,
+                           .view = "0a1b2c3d",
+                           .entries = seen,
+                           .count = 1};
+    overlay_encode("competitive", &view, now_ms, false, NULL, &out);
+    assert_vector("snapshot_view", &out);
+
     struct overlay_entry demo_entries[] = {
         DELETION("exec.gone", 1),
         ENTRY("exec.margin", "{\"v\":0.5,\"as_of\":1795255380000,\"demo\":true}", 1),

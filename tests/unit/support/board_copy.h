@@ -26,6 +26,7 @@ struct board_copy {
     char epoch[17];
     char nonce[9];
     uint64_t offset;
+    uint32_t mark;    /* of the view that the newest snapshot told of: nonces are told XOR it */
     bool may_go_back; /* a snapshot may: the node that sends it lags behind the one it came from */
     unsigned snapshots, updates, dropped, gaps;
 };

@@ -40,6 +40,13 @@ void live_board_open(struct live_board *live, struct fake_loop *loop, const char
     overlay_init(&live->saved.entries);
 }
 
+struct topic_view *live_board_view(const struct live_board *live)
+{
+    struct topic_view *view = NULL;
+    assert_int_equal(topic_find_view(live->topic, NULL, &view), RESULT_OK);
+    return view;
+}
+
 static void known_push(struct live_board *live)
 {
     if (live->known_count > 0 && live->known[0].epoch != live->at.epoch) {

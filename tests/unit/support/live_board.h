@@ -35,6 +35,8 @@ struct live_board {
 void live_board_open(struct live_board *live, struct fake_loop *loop, const char *id,
                      const struct board_options *options, const struct row_limit *limits, size_t limit_count);
 void live_board_close(struct live_board *live);
+/** Everything on it, for those who subscribe. */
+struct topic_view *live_board_view(const struct live_board *live);
 /** Adds to the next publication; value NULL: the field goes. A field that is in it already is passed over. */
 void live_board_draft(struct live_board *live, const char *field, const char *value);
 void live_board_publish(struct live_board *live, uint32_t coalesce_ms);

@@ -139,7 +139,7 @@ static void test_board_list_names_every_board_and_says_demo(void **state)
         assert_true(strlen(text_of(board, "question")) > 0);
         assert_true(json_array_size(json_object_get(board, "kpis")) > 5);
     }
-    assert_string_equal(fake_http_header(&exchange, "Cache-Control"), "no-cache");
+    assert_string_equal(fake_http_header(&exchange, "Cache-Control"), "private, no-cache");
 }
 
 static void test_snapshot_is_tagged_with_its_position(void **state)
@@ -198,13 +198,14 @@ static void test_unknown_board_and_kpi_are_404(void **state)
     assert_problem("/api/v1/kpis/{id}/history", &history, 404, "unknown_field");
 }
 
-static void test_definition_is_tagged_with_the_catalogue(void **state)
+static void test_definition_is_tagged_with_catalogue_and_view(void **state)
 {
     (void)state;
     struct http_exchange exchange = {.part = "executive"};
     json_auto_t *body = body_of("/api/v1/dashboards/{id}/definition", &exchange, 200);
     char tag[32];
-    snprintf(tag, sizeof tag, "\"%s\"", catalog_hash(pipeline_catalog(gateway.pipeline)));
+    snprintf(tag, sizeof tag, "\"%s-%s\"", catalog_hash(pipeline_catalog(gateway.pipeline)),
+             json_string_value(json_object_get(body, "view")));
     assert_string_equal(fake_http_header(&exchange, "ETag"), tag);
     assert_true(json_object_size(body) > 0);
     struct http_exchange again = {.part = "executive", .if_none_match = tag};
@@ -462,7 +463,7 @@ int main(void)
         WITH_ENDPOINTS(test_same_position_is_304_until_the_board_changes),
         WITH_ENDPOINTS(test_malformed_if_none_match_is_no_match),
         WITH_ENDPOINTS(test_unknown_board_and_kpi_are_404),
-        WITH_ENDPOINTS(test_definition_is_tagged_with_the_catalogue),
+        WITH_ENDPOINTS(test_definition_is_tagged_with_catalogue_and_view),
         WITH_ENDPOINTS(test_history_holds_the_points_and_can_be_cut),
         WITH_ENDPOINTS(test_history_refuses_odd_counts_and_answers_kpis_without_points),
         cmocka_unit_test_setup_teardown(test_viewer_key_guards_the_api_but_not_the_probes, setup_with_key,
