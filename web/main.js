@@ -6,6 +6,7 @@
  */
 import { render } from 'preact';
 import { Connection, followPage } from './client/connection.js';
+import { closeText } from './client/protocol.js';
 import { Store } from './client/store.js';
 import { App, chipOf, statusOf } from './views/app.js';
 import { html } from './views/parts.js';
@@ -117,7 +118,7 @@ const connection = new Connection({
         store.setLink(link);
         loadLinkParts();
     },
-    onBoardError: (board, error) => board && store.setBoardError(board, error),
+    onBoardError: (board, error) => board && store.setBoardError(board, error.code === 4103 ? { ...error, message: closeText(4103) } : error),
     takeDelays: () => view.linkParts?.delays.take() ?? [],
     onMessage: (message) => {
         const answer = store.receive(message);
@@ -191,7 +192,7 @@ async function loadList() {
     }
 }
 
-/** New definitions at the gateway, or ones that could not be read when it was away: read them now. */
+/** New definitions at the gateway, other rights, or definitions that could not be read when it was away: read them now. */
 function followCatalog() {
     const board = store.board(view.boardId);
     if (store.list.length === 0) {
@@ -200,9 +201,11 @@ function followCatalog() {
     if (!view.boardId || loading.has(view.boardId)) {
         return;
     }
-    const isOld = board.definition && store.catalog && board.definition.catalog !== store.catalog && board.triedCatalog !== store.catalog;
+    const isOld = board.definition && ((store.catalog && board.definition.catalog !== store.catalog && board.triedCatalog !== store.catalog) ||
+        (board.view && board.definition.view !== board.view && board.triedView !== board.view));
     if (isOld || (!board.definition && board.error?.isLoadFailure && store.link.name === 'catching_up')) {
         board.triedCatalog = store.catalog;
+        board.triedView = board.view;
         loadList();
         loadDefinition(view.boardId);
     }

@@ -38,7 +38,7 @@
 /** @typedef {{type: 'refreshed'}} Refreshed */
 /** @typedef {{type: 'expiring', expires_in_ms: number, closes_in_ms: number}} Expiring */
 /** @typedef {{type: 'pong', clock: number, now: number}} Pong */
-/** @typedef {{type: 'snapshot', board: string, epoch: string, to: number, nonce: string, set: Record<string, Value>, history?: Record<string, [number, any][]>, now: number, demo?: true}} Snapshot */
+/** @typedef {{type: 'snapshot', board: string, epoch: string, to: number, nonce: string, set: Record<string, Value>, history?: Record<string, [number, any][]>, now: number, view?: string, demo?: true}} Snapshot */
 /** @typedef {{type: 'update', board: string, epoch: string, from: number, to: number, nonce: string, set: Record<string, Value>, del: string[], changed_at?: number, demo?: true}} Update */
 /** @typedef {{type: 'heartbeat', now: number, catalog: string, board?: string, epoch?: string, to?: number, nonce?: string, sources?: Record<string, SourceHealth>, demo?: true}} Heartbeat */
 /** @typedef {{type: 'moved', reconnect_in_ms: number, url?: string}} Moved */
@@ -319,6 +319,7 @@ const closeWords = {
     4100: 'You need to sign in to see these boards.',
     4101: 'Your sign-in is not valid here.',
     4102: 'Your sign-in has expired.',
+    4103: 'Your sign-in does not cover this board.',
 };
 
 /**

@@ -17,7 +17,7 @@ import { apply, compareHeartbeat, splitField, trim } from './protocol.js';
 
 /**
  * What `GET /api/v1/dashboards/{id}/definition` answers.
- * @typedef {{id: string, title: string, question?: string, catalog: string, layout: any[], kpis: Record<string, any>,
+ * @typedef {{id: string, title: string, question?: string, catalog: string, view?: string, layout: any[], kpis: Record<string, any>,
  *     classes: Record<string, {fresh_s: number, stale_s: number, expired_s: number} | null>, demo?: boolean}} Definition
  */
 
@@ -25,6 +25,7 @@ const POINTS_DEFAULT = 30;
 const SAMPLES_KEPT = 8;
 /** Clocks tell whole milliseconds, and drift a little between two answers. */
 const CLOCK_SLACK_MS = 5;
+const FORBIDDEN = 4103;
 
 /** asOf: when the content was observed, the value's own time or that of the newest row. changes: what a view may flash. */
 const emptyEntry = () => ({ value: undefined, rows: new Map(), asOf: undefined, version: 0, changes: 0 });
@@ -105,6 +106,8 @@ class Board {
         this.withheld = new Set(); // fields that changed while paused
         /** @type {any} */
         this.error = null;
+        /** @type {string | undefined} names what the gateway lets this viewer see of the board */
+        this.view = undefined;
         this.knownUntil = 0; // gateway's time up to which the values are known to be right
     }
 
@@ -119,6 +122,18 @@ class Board {
     /** Recent points of a KPI, as shown. Never changed in place, so a view may compare them by identity. */
     points(kpi) {
         return (this.frozenHistory ?? this.history).get(kpi);
+    }
+
+    /** What was known must not be shown any more. */
+    forget() {
+        this.definition = null;
+        this.rules = {};
+        this.held = { position: null, fields: new Map() };
+        this.entries = new Map();
+        this.history = new Map();
+        this.frozenHistory = null;
+        this.withheld = new Set();
+        this.view = undefined;
     }
 
     /** Take these fields over into what is shown. */
@@ -232,7 +247,11 @@ export class Store {
     }
 
     setBoardError(id, error) {
-        this.board(id).error = error;
+        const board = this.board(id);
+        if (error.code === FORBIDDEN) {
+            board.forget();
+        }
+        board.error = error;
         this.onChange();
     }
 
@@ -292,15 +311,23 @@ export class Store {
             return action;
         }
         before.forEach((field) => changed.add(field));
+        const hasOtherRights = message.type === 'snapshot' && board.view !== undefined && message.view !== board.view;
         if (message.type === 'snapshot') {
             board.history = new Map(Object.entries(message.history ?? {}));
             board.error = null;
+            board.view = message.view;
         } else {
             this.#addPoints(board, message.set);
         }
         board.knownUntil = Math.max(board.knownUntil, message.now ?? message.changed_at ?? this.now());
         this.delayMs = message.changed_at ? Math.max(0, this.now() - message.changed_at) : this.delayMs;
-        this.#publish(board, changed, message.type === 'update');
+        if (hasOtherRights && this.isPaused) { // what may not be seen any more does not wait for the page to go on
+            board.show(new Set([...changed, ...board.withheld]), false);
+            board.withheld.clear();
+            board.frozenHistory = new Map(board.history);
+        } else {
+            this.#publish(board, changed, message.type === 'update');
+        }
         this.onFields(board.id, changed, message);
         return action;
     }

@@ -69,7 +69,7 @@ export class Watch {
         this.clock = options.clock ?? {
             now: () => Date.now(), setTimeout: (callback, delay) => setTimeout(callback, delay), clearTimeout: (timer) => clearTimeout(timer),
         };
-        /** @type {Map<string, {attempt: number, timer: any, isBusy: boolean, triedCatalog: string | null}>} */
+        /** @type {Map<string, {attempt: number, timer: any, isBusy: boolean, triedCatalog: string | null, triedView?: string}>} */
         this.readings = new Map();
         this.isClosed = false;
         this.store = new Store({
@@ -197,13 +197,16 @@ export class Watch {
         }
     }
 
-    /** Definitions that are not those in force at the gateway, as far as it said, are read again: once per change. */
+    /** Definitions that are not those in force at the gateway, or are of other rights, as far as it said, are read again: once per change. */
     #followCatalog() {
         for (const [board, reading] of this.readings) {
-            const { definition } = this.store.board(board);
+            const { definition, view } = this.store.board(board);
             const { catalog } = this.store;
-            if (definition && catalog && definition.catalog !== catalog && reading.triedCatalog !== catalog) {
+            const isOtherCatalog = catalog && definition?.catalog !== catalog && reading.triedCatalog !== catalog;
+            const isOtherView = view && definition?.view !== view && reading.triedView !== view;
+            if (definition && (isOtherCatalog || isOtherView)) {
                 reading.triedCatalog = catalog;
+                reading.triedView = view;
                 this.#readDefinition(board);
             }
         }

@@ -190,6 +190,7 @@ export type Snapshot = {
     set: Record<string, Value>;
     history?: Record<string, [number, any][]>;
     now: number;
+    view?: string;
     demo?: true;
 };
 export type Update = {

@@ -97,6 +97,7 @@ export type Definition = {
     title: string;
     question?: string;
     catalog: string;
+    view?: string;
     layout: any[];
     kpis: Record<string, any>;
     classes: Record<string, {
@@ -124,6 +125,8 @@ declare class Board {
     withheld: Set<any>;
     /** @type {any} */
     error: any;
+    /** @type {string | undefined} names what the gateway lets this viewer see of the board */
+    view: string | undefined;
     knownUntil: number;
     /**
      * @param {string} kpi
@@ -132,6 +135,8 @@ declare class Board {
     entry(kpi: string): Entry;
     /** Recent points of a KPI, as shown. Never changed in place, so a view may compare them by identity. */
     points(kpi: any): any;
+    /** What was known must not be shown any more. */
+    forget(): void;
     /** Take these fields over into what is shown. */
     show(fields: any, isChange: any): void;
 }

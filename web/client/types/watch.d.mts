@@ -14,12 +14,13 @@ export class Watch {
         setTimeout: Function;
         clearTimeout: Function;
     };
-    /** @type {Map<string, {attempt: number, timer: any, isBusy: boolean, triedCatalog: string | null}>} */
+    /** @type {Map<string, {attempt: number, timer: any, isBusy: boolean, triedCatalog: string | null, triedView?: string}>} */
     readings: Map<string, {
         attempt: number;
         timer: any;
         isBusy: boolean;
         triedCatalog: string | null;
+        triedView?: string;
     }>;
     isClosed: boolean;
     store: Store;
