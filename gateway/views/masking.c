@@ -226,7 +226,8 @@ static bool copy_members(json_t *to, const json_t *from)
     static const char *const open_members[] = {"as_of", "state", "level", "ver", "demo"};
     for (size_t i = 0; i < sizeof open_members / sizeof *open_members; i++) {
         json_t *member = json_object_get(from, open_members[i]);
-        if (member && json_object_set(to, open_members[i], member) != 0) {
+        bool is_single = member && !json_is_object(member) && !json_is_array(member);
+        if (is_single && json_object_set(to, open_members[i], member) != 0) {
             return false;
         }
     }

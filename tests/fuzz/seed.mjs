@@ -177,6 +177,12 @@ const seeds = {
     deflated('\0'.repeat(1 << 20)),
     Buffer.concat([Buffer.from([1]), deflateRawSync('{"type":"hello"}'), Buffer.from([0])]),
   ],
+  masking: [
+    'Maria Müller of ACME asked about pricing, maria@acme.com, +49 30 1234567',
+    '{"as_of":5,"v":{"who":"Ada","n":1,"odd":[]},"reason":"Ada","level":"warn","state":"ok","ver":3}',
+    '{"as_of":{"n":1},"v":"Ada"}',
+    '田中さん called (555) 123-4567',
+  ],
   deflate_offer: [
     'permessage-deflate; client_max_window_bits',
     'permessage-deflate; server_max_window_bits=12; client_max_window_bits="15", permessage-deflate',

@@ -64,6 +64,31 @@ test('paused: the positions go on, what is shown stands still, and the withheld 
     assert.deepEqual(board.points('exec.a').map(([, v]) => v), [5, 6, 3]);
 });
 
+test('paused: another view shows at once, because what it leaves out may not be seen any more', () => {
+    const { store, board, clock } = filled();
+    store.receive(snapshot(10, { 'exec.a': { rev: 9, v: 1 }, 'exec.feed#x': { rev: 10, v: {} } }, { view: '00000001' }));
+    store.pause();
+    store.receive(change(10, 11, 2, clock));
+    store.receive(snapshot(11, { 'exec.a': { rev: 11, v: 2 } }, { view: '00000001' })); // the same eyes: what is shown stands still
+    assert.equal(board.entry('exec.a').value.v, 1);
+    assert.equal(board.entry('exec.feed').rows.size, 1);
+    store.receive(snapshot(11, {}, { view: '00000002' }));
+    assert.equal(board.entry('exec.a').value, undefined);
+    assert.equal(board.entry('exec.feed').rows.size, 0);
+    assert.equal(board.points('exec.a'), undefined);
+});
+
+test('a board that may not be watched any more is forgotten, its definition with it', () => {
+    const { store, board } = filled();
+    store.setBoardError('executive', { code: 4103, message: 'no', retry: false });
+    assert.equal(board.definition, null);
+    assert.equal(store.positionOf('executive'), null);
+    assert.equal(board.entry('exec.a').value, undefined);
+    assert.equal(board.points('exec.a'), undefined);
+    store.setBoardError('executive', { code: 4200, message: 'no' });
+    assert.equal(board.error.code, 4200);
+});
+
 test('a feed forgets its oldest rows on the screen too', () => {
     const { store, board } = filled();
     store.receive(update(10, 12, { 'exec.feed#y': { rev: 11, v: {} }, 'exec.feed#z': { rev: 12, v: {} } }));
