@@ -67,7 +67,7 @@ const isMoveTarget = (url, home) =>
  * @property {number} attempt failures in a row
  * @property {number} [retryAt] when the next attempt is made, own clock, ms
  * @property {number} [roundTripMs] the quickest of the last eight
- * @property {number} [code] refused: the close code
+ * @property {number} [code] refused, reconnecting: the close code
  * @property {'stop' | 'token'} [kind] refused: our software is wrong, or a new token is needed
  * @property {string} [text] refused: why, in words
  */
@@ -306,14 +306,14 @@ export class Connection {
         } else if (action === 'move') {
             this.#retryIn(Math.floor(this.random() * BACKOFF_FIRST_MS), this.moveTo ?? this.home);
         } else {
-            this.#failed();
+            this.#failed(code);
         }
     }
 
-    #failed() {
+    #failed(code) {
         this.#drop();
         this.attempt++;
-        this.#retryIn(backoffMs(this.attempt, this.random), this.home);
+        this.#retryIn(backoffMs(this.attempt, this.random), this.home, code);
         if (!this.hasOpened && this.isOnline) {
             this.#askRetryAfter();
         }
@@ -331,11 +331,11 @@ export class Connection {
         }
     }
 
-    #retryIn(delay, url) {
+    #retryIn(delay, url, code) {
         this.#stopTimers();
         this.moveTo = undefined;
         this.#enter(this.isOnline ? 'reconnecting' : 'offline', {
-            attempt: this.attempt, retryAt: this.clock.now() + delay,
+            attempt: this.attempt, retryAt: this.clock.now() + delay, code,
         });
         this.retryTimer = this.clock.setTimeout(() => this.#connect(url), delay);
     }
@@ -618,9 +618,10 @@ export class Connection {
         }
         const entries = [...this.boards.values()].filter(({ phase }) => phase !== 'refused');
         const isSilent = this.clock.now() - this.heardAt > DELAYED_BEATS * this.heartbeatMs;
+        const isHeldBack = this.maxRate === 0 && entries.some(({ isHeld }) => isHeld); // who asked for fewer updates waits by choice
         if (entries.some(({ phase }) => phase !== 'whole')) {
             this.#enter('catching_up');
-        } else if (isSilent || entries.some(({ isHeld }) => isHeld)) {
+        } else if (isSilent || isHeldBack) {
             this.#enter('delayed');
         } else {
             this.#enter('live');

@@ -1,12 +1,12 @@
 /*
- * The page around a board: header, link chip, the line that says how far the values can be trusted, help.
+ * The page around a board: header, link chip, the line that says how far the values can be trusted, what goes wrong.
  *
  * The status line is always there and always one line high: what it says changes, the page does not move.
  */
 import { Component } from 'preact';
 import { TROUBLES } from '../client/freshness.js';
-import { formatAge, formatClock, formatDuration } from '../client/format.js';
-import { Board, cardState } from './board.js';
+import { formatAge, formatClock, formatDuration, formatMoment } from '../client/format.js';
+import { Board, cardState, shownCards } from './board.js';
 import { html, Mark } from './parts.js';
 
 // ---- the link, in words ----
@@ -38,13 +38,16 @@ export function chipOf(store) {
 
 const secondsUntil = (at, now) => Math.max(0, Math.ceil((at - now) / 1000));
 
-function chipNote(store, name) {
+function chipNote(store, name, rateS) {
     const { link } = store;
     if (name === 'paused') {
         return store.withheldCount > 0 ? `${store.withheldCount} withheld` : '';
     }
     if (link.retryAt !== undefined && !isUp(link)) {
         return `try ${link.attempt || 1} in ${secondsUntil(link.retryAt, store.localNow())} s`;
+    }
+    if (isUp(link) && rateS > 0) {
+        return `every ${rateS} s`;
     }
     return isUp(link) && link.roundTripMs !== undefined ? `${Math.round(link.roundTripMs)} ms` : '';
 }
@@ -60,10 +63,10 @@ function chipTitle(store) {
     return lines.join('\n');
 }
 
-function Chip({ store }) {
+function Chip({ store, rateS }) {
     const { name, mark, word } = chipOf(store);
     return html`<div class=${`chip chip-${name}`} title=${chipTitle(store)}>
-        <${Mark} name=${mark} /><span class="chip-word">${word}</span><span class="chip-note">${chipNote(store, name)}</span>
+        <${Mark} name=${mark} /><span class="chip-word">${word}</span><span class="chip-note">${chipNote(store, name, rateS)}</span>
     </div>`;
 }
 
@@ -106,10 +109,16 @@ function troubleLine({ groups }) {
     return { mark: kinds[0], counts, text: `${counts}: ${named}` };
 }
 
+/** Codes that say that this page is not of this gateway's version. */
+const isOtherVersion = ({ name, kind }) => name === 'refused' && kind === 'stop';
+
 function downLine(store, board) {
     const { link } = store;
     const now = store.localNow();
     const since = board.knownUntil ? `Values are from ${formatClock(board.knownUntil - store.offsetMs)}, ${formatAge(board.knownUntil, store.now())}.` : 'Nothing has been received yet.';
+    if (isOtherVersion(link)) {
+        return `${link.text} It may be older than the gateway: reload it. ${since}`;
+    }
     if (link.name === 'refused') {
         return `${link.text} ${since}`;
     }
@@ -117,8 +126,16 @@ function downLine(store, board) {
         return link.attempt > 0 ? `Trying again. ${since}` : '';
     }
     const next = link.retryAt === undefined ? '' : ` Next try in ${secondsUntil(link.retryAt, now)} s.`;
-    return `${link.name === 'offline' ? 'No network.' : 'Connection lost.'} ${since}${next}`;
+    return `${link.name === 'offline' ? 'No network.' : lostWords[link.code] ?? 'Connection lost.'} ${since}${next}`;
 }
+
+/** Close codes after which the page comes back by itself, and why it was sent away. PROTOCOL.md, "Codes". */
+const lostWords = {
+    4300: 'The gateway has as many viewers as it takes.',
+    4301: 'This page asked for too much at once, so the gateway ended the link.',
+    4302: 'This page was too slow to read its answers, so the gateway ended the link.',
+    4304: 'The gateway failed.',
+};
 
 function calmLine({ groups, oldest }, now) {
     const missing = groups.nodata?.length ?? 0;
@@ -142,6 +159,10 @@ export function statusOf(store, board, now) {
     if (!board.definition || !board.held.position) {
         return { kind: 'calm', mark: 'waiting', text: 'Waiting for values.' };
     }
+    if (store.link.name === 'moved') {
+        const seconds = secondsUntil(store.link.retryAt ?? 0, store.localNow());
+        return { kind: 'calm', mark: 'waiting', text: `This gateway is being replaced. The page moves to the next one in ${seconds} s and misses nothing.` };
+    }
     const summary = summaryOf(store, board, now);
     const trouble = troubleLine(summary);
     if (trouble) {
@@ -154,11 +175,17 @@ export function statusOf(store, board, now) {
     return calmLine(summary, now);
 }
 
-function Status({ store, status, onRetry }) {
-    const canRetry = status.kind === 'down' && ['reconnecting', 'offline', 'refused'].includes(store.link.name);
+function Status({ store, status, actions }) {
+    const { link } = store;
+    const canRetry = status.kind === 'down' && ['reconnecting', 'offline', 'refused'].includes(link.name);
+    const isSignedOut = canRetry && link.kind === 'token';
     return html`<div class=${`status status-${status.kind}`}>
         <${Mark} name=${status.mark} /><span class="status-text" title=${status.text}>${status.text}</span>
-        ${canRetry && html`<button class="status-button" type="button" onClick=${onRetry}>Try now</button>`}
+        <span class="status-buttons">
+            ${isSignedOut && html`<button class="status-button" type="button" onClick=${actions.token}>Sign in</button>`}
+            ${canRetry && html`<button class="status-button" type="button" onClick=${isOtherVersion(link) ? actions.reloadPage : actions.retry}>
+                ${isOtherVersion(link) ? 'Reload' : 'Try now'}</button>`}
+        </span>
     </div>`;
 }
 
@@ -189,15 +216,16 @@ class Navigation extends Component {
     }
 }
 
-const themeWords = { auto: 'Theme: as the system', light: 'Theme: light', dark: 'Theme: dark' };
+const themeWords = { auto: 'Theme: as the system', light: 'Theme: light', dark: 'Theme: dark', contrast: 'Theme: high contrast' };
 const themeShapes = {
     auto: 'M8 2a6 6 0 1 0 0 12zM8 2a6 6 0 0 1 0 12',
     light: 'M8 5a3 3 0 1 0 0 6a3 3 0 0 0 0-6zM8 1v1.5M8 13.5v1.5M1 8h1.5M13.5 8h1.5M3 3l1 1M12 12l1 1M3 13l1-1M12 4l1-1',
     dark: 'M13.5 10a6 6 0 0 1-7.5-7.5a6 6 0 1 0 7.5 7.5z',
+    contrast: 'M8 2a6 6 0 1 0 0 12a6 6 0 0 0 0-12zM8 4.5v7M9.8 5v6M11.6 6.2v3.6',
 };
 
-function Tool({ label, onClick, path, isPressed, children }) {
-    return html`<button class="tool" type="button" aria-label=${label} title=${label} onClick=${onClick}
+function Tool({ label, onClick, path, isPressed, isMinor, children }) {
+    return html`<button class=${isMinor ? 'tool tool-minor' : 'tool'} type="button" aria-label=${label} title=${label} onClick=${onClick}
         aria-pressed=${isPressed === undefined ? undefined : String(isPressed)}>
         <svg class="mark" viewBox="0 0 16 16" aria-hidden="true" focusable="false"><path class="mark-line" d=${path} /></svg>${children}
     </button>`;
@@ -214,76 +242,129 @@ function Header({ store, view, actions }) {
         <${Navigation} store=${store} boardId=${view.boardId} onBoard=${actions.board} />
         <div class="tools">
             ${store.isDemo && html`<${DemoBadge} />`}
-            <button class="chip-button" type="button" aria-haspopup="dialog" title=${chipTitle(store)} onClick=${actions.link}><${Chip} store=${store} /></button>
+            <button class="chip-button" type="button" aria-haspopup="dialog" title=${chipTitle(store)} onClick=${actions.link}><${Chip} store=${store} rateS=${view.rateS} /></button>
             <${Tool} label=${store.isPaused ? 'Go on (space)' : 'Pause (space)'} isPressed=${store.isPaused} onClick=${actions.pause}
                 path=${store.isPaused ? 'M4.5 2.5l8.5 5.5l-8.5 5.5z' : 'M5.5 3v10M10.5 3v10'} />
-            <${Tool} label=${themeWords[view.theme]} onClick=${actions.theme} path=${themeShapes[view.theme]} />
-            <${Tool} label="Keyboard shortcuts (?)" onClick=${actions.help} path="M5.5 6a2.5 2.5 0 1 1 3.5 2.3c-.7.3-1 .8-1 1.5v.4M8 12.8v.4" />
+            <${Tool} label="Filter (/)" isMinor onClick=${actions.openFilter} path="M7 2.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 0 0 0-9zM10.4 10.4l3.6 3.6" />
+            <${Tool} label=${themeWords[view.theme]} isMinor onClick=${() => actions.theme()} path=${themeShapes[view.theme]} />
+            <${Tool} label="View: update rate, theme, export (v)" onClick=${actions.settings} path="M2 4.5h6.5M12 4.5h2M8.5 4.5a1.75 1.75 0 1 0 3.5 0a1.75 1.75 0 0 0-3.5 0M2 11.5h2M7.5 11.5h6.5M4 11.5a1.75 1.75 0 1 0 3.5 0a1.75 1.75 0 0 0-3.5 0" />
+            <${Tool} label="Keyboard shortcuts (?)" isMinor onClick=${actions.help} path="M5.5 6a2.5 2.5 0 1 1 3.5 2.3c-.7.3-1 .8-1 1.5v.4M8 12.8v.4" />
         </div>
     </header>`;
 }
 
-// ---- help ----
-
-function shortcutsOf(store) {
-    return [
-        ...store.list.map(({ id, title }) => [`g ${id[0]}`, `${title} board`]),
-        ['space', 'Pause, and go on'],
-        ['t', 'TV view'],
-        ['d', 'Density'],
-        ['l', 'Link: delays, positions, gateway'],
-        ['?', 'This help'],
-        ['Esc', 'Close, leave the TV view'],
-    ];
-}
-
-class Help extends Component {
-    componentDidMount() {
-        this.dialog.showModal();
-    }
-
-    render({ store, onClose }) {
-        return html`<dialog class="help" aria-labelledby="help-title" onClose=${onClose} ref=${(dialog) => { this.dialog = dialog; }}>
-            <h2 id="help-title">Keyboard shortcuts</h2>
-            <dl>${shortcutsOf(store).map(([keys, text]) => html`<div key=${keys}><dt>${keys.split(' ').map((key) => html`<kbd>${key}</kbd>`)}</dt><dd>${text}</dd></div>`)}</dl>
-            <button class="quiet" type="button" autofocus onClick=${() => this.dialog.close()}>Close</button>
-        </dialog>`;
-    }
-}
-
 // ---- the page ----
 
-function Problem({ title, text, onRetry }) {
+/** Why a board cannot be shown, for the person in front of the page; codes of the link and of HTTP. */
+const boardProblems = {
+    401: ['You are not signed in', 'These boards are shown to people who have signed in.'],
+    403: ['You may not see this board', 'Your sign-in is valid, but this board is not among those you may see. Whoever runs the gateway can change that.'],
+    404: ['There is no such board', 'It may have been renamed or removed. The boards you can see are named above.'],
+    429: ['Too many connections', 'The gateway takes no more from your network just now. Try again in a moment.'],
+    503: ['The gateway is starting or stopping', 'It has nothing true to show yet. Try again in a moment.'],
+    4202: ['Too many boards at once', 'This page follows more boards than the gateway allows on one connection.'],
+};
+const sameAs = { 4103: 403, 4200: 404 };
+
+function Problem({ error, actions }) {
+    const code = sameAs[error.code] ?? error.code ?? error.status;
+    const [title, text] = boardProblems[code] ?? ['This board cannot be shown', error.message];
     return html`<div class="problem"><${Mark} name="invalid" /><h2>${title}</h2><p>${text}</p>
-        ${onRetry && html`<button class="quiet" type="button" onClick=${onRetry}>Try again</button>`}</div>`;
+        <p class="problem-buttons">
+            ${code === 401 && html`<button class="quiet" type="button" onClick=${actions.token}>Sign in</button>`}
+            ${error.retry !== false && html`<button class="quiet" type="button" onClick=${actions.reload}>Try again</button>`}
+        </p></div>`;
 }
 
 function Content({ store, view, now, actions }) {
     const board = store.board(view.boardId);
     if (board.error) {
-        return html`<${Problem} title="This board cannot be shown" text=${board.error.message} onRetry=${board.error.retry !== false && actions.reload} />`;
+        return html`<${Problem} error=${board.error} actions=${actions} />`;
     }
-    return board.definition ? html`<${Board} key=${board.id} store=${store} board=${board} now=${now} theme=${view.shownTheme} />` :
-        html`<p class="waiting">Loading the board.</p>`;
+    return board.definition ? html`<${Board} key=${board.id} store=${store} board=${board} now=${now} theme=${view.shownTheme}
+        filter=${view.filter} walk=${view.away.walk} onOpen=${actions.details} />` : html`<p class="waiting">Loading the board.</p>`;
 }
 
-function Heading({ store, view, status, actions }) {
+// ---- the filter ----
+
+function Filter({ store, view, now, actions }) {
+    const board = store.board(view.boardId);
+    const found = board.definition ? shownCards(store, board, view.filter, now) : { shown: 0, all: 0 };
+    const keyed = (event) => {
+        if (event.key === 'Escape') {
+            event.stopPropagation();
+            actions.closeFilter();
+        } else if (event.key === 'Enter') {
+            document.querySelector('.card-open')?.focus();
+        }
+    };
+    return html`<div class="filter" role="search">
+        <label for="filter">Filter</label>
+        <input id="filter" type="text" maxlength="100" autocomplete="off" spellcheck="false" placeholder="a word, stale, warning ..." value=${view.filter}
+            onInput=${(event) => actions.filter(event.target.value)} onKeyDown=${keyed} />
+        <span class="filter-count">${view.filter ? `${found.shown} of ${found.all} cards` : `${found.all} cards`}</span>
+        <button class="quiet" type="button" onClick=${actions.closeFilter}>Clear</button>
+    </div>`;
+}
+
+function Heading({ store, view, status, now, actions }) {
     const { definition } = store.board(view.boardId);
     const listed = store.list.find(({ id }) => id === view.boardId);
     const { title, question } = definition ?? listed ?? { title: '', question: '' };
-    return html`<div class=${status.kind === 'down' && !view.isTv ? 'heading is-down' : 'heading'}>
+    return html`<div class=${status.kind === 'down' ? 'heading is-down' : 'heading'}>
         <div class="heading-words"><h1 tabindex="-1">${title}</h1>${question && html`<p>${question}</p>`}</div>
-        ${!view.isTv && html`<${Status} store=${store} status=${status} onRetry=${actions.retry} />`}
+        <${Status} store=${store} status=${status} actions=${actions} />
+    </div>
+    ${view.isFiltering && html`<${Filter} store=${store} view=${view} now=${now} actions=${actions} />`}`;
+}
+
+/** What paper must say: which board, of when, and whether the numbers are invented. */
+function PrintHead({ store, view, status, now }) {
+    const { definition } = store.board(view.boardId);
+    return html`<p class="print-head">${store.isDemo ? 'DEMO DATA: the numbers are invented. ' : ''}${definition?.title} \u00b7 printed ${formatMoment(now)} \u00b7 ${status.text}</p>`;
+}
+
+// ---- lines at the foot: they cover, and move nothing ----
+
+function AwayBar({ store, view, actions }) {
+    const { walk } = view.away;
+    if (!walk || walk.boardId !== view.boardId || view.isTv) {
+        return null;
+    }
+    const step = walk.changed[walk.at];
+    const title = step && store.board(walk.boardId).definition?.kpis[step.kpi]?.title;
+    const text = step ? `${walk.at + 1} of ${walk.changed.length}: ${title}` :
+        `While you were away (${formatDuration(walk.awayMs / 1000)}): ${plural(walk.changed.length, 'value')} changed.`;
+    return html`<div class="foot-line away" role="group" aria-label="While you were away"><span>${text}</span>
+        <button class="quiet" type="button" onClick=${actions.nextAway}>${walk.at + 1 < walk.changed.length ? 'Next' : 'Done'} <kbd>n</kbd></button>
+        <button class="quiet" type="button" onClick=${actions.forgetAway}>Dismiss</button>
+    </div>`;
+}
+
+function Toast({ toast, actions }) {
+    return html`<div class="foot-line toast"><span>${toast.text}</span>
+        ${toast.action && html`<button class="quiet" type="button" onClick=${toast.action}>${toast.label}</button>`}
+        <button class="quiet" type="button" onClick=${actions.dismiss}>Dismiss</button>
     </div>`;
 }
 
 function TvBar({ store, view, status, now }) {
     const { definition } = store.board(view.boardId);
     return html`<header class="tv-bar">
-        <h1>${definition?.title}</h1>
+        <h1>${definition?.title ?? 'Sophia'}</h1>
         <div class=${`status status-${status.kind}`}><${Mark} name=${status.mark} /><span class="status-text">${status.text}</span></div>
-        ${store.isDemo && html`<${DemoBadge} />`}<${Chip} store=${store} /><span class="tv-clock">${formatClock(now - store.offsetMs).slice(0, 5)}</span>
+        ${store.isDemo && html`<${DemoBadge} />`}<${Chip} store=${store} rateS=${view.rateS} /><span class="tv-clock">${formatClock(now - store.offsetMs).slice(0, 5)}</span>
     </header>`;
+}
+
+/** Dialogs are loaded when they are first asked for. */
+function Dialogs({ store, view, now, actions }) {
+    const { details, sheets } = view.parts;
+    const board = store.board(view.boardId);
+    const kpi = board.definition?.kpis[view.kpiId];
+    return html`
+        ${view.sheet && sheets && html`<${sheets.Sheet} key=${view.sheet} store=${store} view=${view} actions=${actions} />`}
+        ${kpi && details && html`<${details.Details} key=${view.kpiId} store=${store} view=${view} board=${board} kpi=${kpi} now=${now} actions=${actions} />`}`;
 }
 
 export function App({ store, view, actions }) {
@@ -294,11 +375,15 @@ export function App({ store, view, actions }) {
             <a class="skip" href="#main">Skip to the board</a>
             <${Header} store=${store} view=${view} actions=${actions} />`}
         <main id="main" tabindex="-1">
-            ${!view.isTv && html`<${Heading} store=${store} view=${view} status=${status} actions=${actions} />`}
+            <${PrintHead} store=${store} view=${view} status=${status} now=${now} />
+            ${!view.isTv && html`<${Heading} store=${store} view=${view} status=${status} now=${now} actions=${actions} />`}
             <${Content} store=${store} view=${view} now=${now} actions=${actions} />
         </main>
-        <div class="hidden" role="status">${view.announcement}</div>
-        ${view.isHelpOpen && html`<${Help} store=${store} onClose=${actions.closeHelp} />`}
+        ${(view.toast || (view.away.walk && !view.isTv)) && html`<aside class="feet" aria-label="Notices">
+            <${AwayBar} store=${store} view=${view} actions=${actions} />${view.toast && html`<${Toast} toast=${view.toast} actions=${actions} />`}</aside>`}
+        <div class="hidden" role="status">${view.voice?.polite}</div>
+        <div class="hidden" role="alert">${view.voice?.alert}</div>
         ${view.isLinkOpen && view.linkParts && html`<${view.linkParts.LinkPanel} ...${view.linkParts} store=${store} word=${chipOf(store).word} onClose=${actions.closeLink} />`}
+        <${Dialogs} store=${store} view=${view} now=${now} actions=${actions} />
     </div>`;
 }

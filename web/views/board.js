@@ -9,11 +9,11 @@ import { freshnessOf, freshnessWord, troubleText } from '../client/freshness.js'
 import {
     bandWord, formatAge, formatDelta, formatExact, formatMoment, formatParts, formatValue,
 } from '../client/format.js';
-import { html, Mark, Pill } from './parts.js';
+import { html, levelWords, Mark, Pill } from './parts.js';
 import { panelBody } from './panels.js';
 
 /** State word, shape and age: the line every card ends with. */
-function Freshness({ freshness, age, moment, text }) {
+export function Freshness({ freshness, age, moment, text }) {
     return html`<p class=${`freshness is-${freshness}`} title=${moment}>
         <${Mark} name=${freshness} /><span class="freshness-word">${freshnessWord(freshness)}</span>
         ${age && html`<span class="freshness-age">${age}</span>`}
@@ -64,7 +64,7 @@ function Sparkline({ points, kpi }) {
 
 // ---- tiles ----
 
-function Delta({ value, kpi }) {
+export function Delta({ value, kpi }) {
     const delta = formatDelta(value?.v, value?.base, kpi);
     if (!delta) {
         return kpi.compare && html`<p class="delta" />`;
@@ -96,19 +96,19 @@ function Companions({ companions }) {
 
 const capitalised = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-function stateOf(value, kpi) {
+export function stateOf(value, kpi) {
     const state = value?.v === undefined ? undefined : kpi.states?.[value.v];
     return { title: capitalised(state?.title ?? String(value?.v ?? '\u2014')), level: state?.level ?? 'info' };
 }
 
-function StateValue({ value, kpi }) {
+export function StateValue({ value, kpi }) {
     const { title, level } = stateOf(value, kpi);
     return html`<p class="value value-state">
         ${value?.v !== undefined && html`<${Mark} name=${level} />`}<span class="value-text">${title}</span>
     </p>`;
 }
 
-function NumberValue({ value, kpi }) {
+export function NumberValue({ value, kpi }) {
     const { prefix, digits, suffix } = formatParts(value?.v, kpi);
     const exact = formatExact(value?.v, kpi);
     const word = bandWord(value?.v, value?.v === undefined ? [] : kpi.bands);
@@ -141,9 +141,9 @@ function Tile({ kpi, value, points, companions, trouble }) {
 
 const TILE_TYPES = new Set(['gauge', 'counter', 'state']);
 const FLASH_EVERY_MS = 1000;
-const WATCHED = ['kpi', 'version', 'freshness', 'age', 'points', 'minute', 'theme', 'companionKey', 'span'];
+const WATCHED = ['kpi', 'version', 'freshness', 'age', 'points', 'minute', 'theme', 'companionKey', 'span', 'rowFilter', 'step', 'markers'];
 
-function levelOf(kpi, value) {
+export function levelOf(kpi, value) {
     return kpi.type === 'state' ? stateOf(value, kpi).level : value?.level;
 }
 
@@ -165,20 +165,30 @@ class Card extends Component {
         return this.flash ?? '';
     }
 
-    render({ kpi, entry, freshness, age, asOf, span, points, companions, now, theme }) {
+    /** A tile opens wherever it is clicked, except while text is being selected; by keyboard its title does. */
+    clicked = (event) => {
+        const { kpi, onOpen } = this.props;
+        if (TILE_TYPES.has(kpi.type) && !event.target.closest('button, a') && String(getSelection()) === '') {
+            onOpen(kpi.id);
+        }
+    };
+
+    render({ kpi, entry, freshness, age, asOf, span, points, companions, now, theme, step, markers, kpis, onOpen }) {
         const isTile = TILE_TYPES.has(kpi.type);
         const level = levelOf(kpi, entry.value);
         const trouble = troubleText(freshness, entry.value?.reason);
         const id = `card-${kpi.id}`;
         const classes = ['card', `span-${span}`, isTile ? 'tile' : `panel panel-${kpi.type}`, `card-${freshness}`,
-            level ? `level-${level}` : '', kpi.display ? `display-${kpi.display}` : '',
+            level ? `level-${level}` : '', step ? 'card-away' : '', kpi.display ? `display-${kpi.display}` : '',
             isTile ? this.flashClass() : ''];
-        return html`<article class=${classes.filter(Boolean).join(' ')} aria-labelledby=${id} data-kpi=${kpi.id}>
+        return html`<article class=${classes.filter(Boolean).join(' ')} aria-labelledby=${id} data-kpi=${kpi.id} onClick=${this.clicked}>
             <header class="card-head">
-                <h2 id=${id} title=${kpi.about}>${kpi.title}</h2>
+                <h2 id=${id}><button class="card-open" type="button" title=${kpi.about} onClick=${() => onOpen(kpi.id)}>${kpi.title}</button></h2>
+                ${step && step.was !== undefined && typeof step.was !== 'object' && html`<span class="was">was ${
+                    kpi.type === 'state' ? stateOf({ v: step.was }, kpi).title : formatValue(step.was, kpi)}</span>`}
             </header>
             ${isTile ? html`<${Tile} kpi=${kpi} value=${entry.value} points=${points} companions=${companions} trouble=${trouble} />` :
-                panelBody({ kpi, entry, now, theme })}
+                panelBody({ kpi, entry, now, theme, markers, kpis })}
             <footer class="card-foot">
                 <${Freshness} freshness=${freshness} age=${age} text=${isTile ? '' : trouble}
                     moment=${asOf ? `As of ${formatMoment(asOf)}` : undefined} />
@@ -189,7 +199,7 @@ class Card extends Component {
     }
 }
 
-const hasRows = (kpi) => kpi.type === 'table' || kpi.type === 'feed' || kpi.type === 'series';
+export const hasRows = (kpi) => kpi.type === 'table' || kpi.type === 'feed' || kpi.type === 'series';
 
 /** Freshness of a card; 'waiting' until the board has been received, and rows without any entry are simply empty. */
 export function cardState(store, board, kpi, now) {
@@ -211,13 +221,73 @@ function companionsOf(board, kpi) {
         .map((id) => ({ kpi: board.definition.kpis[id], value: board.entry(id).value, version: board.entry(id).version }));
 }
 
-function BoardCard({ store, board, kpi, span, now, theme }) {
+// ---- the filter: a card matches by its name, its state, or the text of a row; then only those rows are shown ----
+
+const wordsOf = (filter) => filter.toLowerCase().split(/\s+/).filter(Boolean);
+const isIn = (text, words) => words.every((word) => text.includes(word));
+
+function cardText(kpi, entry, freshness) {
+    return [kpi.title, kpi.id, kpi.about, freshnessWord(freshness), levelWords[levelOf(kpi, entry.value)], entry.value?.v].join(' ').toLowerCase();
+}
+
+const rowText = ([key, { v }]) => `${key} ${typeof v === 'object' ? Object.values(v).join(' ') : v}`.toLowerCase();
+
+/** {isShown, rows}: rows is undefined when the card is shown whole. */
+function match(kpi, entry, freshness, words) {
+    if (words.length === 0 || isIn(cardText(kpi, entry, freshness), words)) {
+        return { isShown: true };
+    }
+    const rows = [...entry.rows].filter((row) => isIn(rowText(row), words));
+    return { isShown: rows.length > 0, rows: new Map(rows) };
+}
+
+export function shownCards(store, board, filter, now) {
+    const cards = board.definition.layout.flatMap(({ row }) => row.map(({ kpi }) => board.definition.kpis[kpi])).filter(Boolean);
+    const shown = cards.filter((kpi) => {
+        const { entry, freshness } = cardState(store, board, kpi, now);
+        return match(kpi, entry, freshness, wordsOf(filter)).isShown;
+    });
+    return { shown: shown.length, all: cards.length };
+}
+
+// ---- markers: what was decided, on every line over time of the board ----
+
+/** Rows of the board's timelines: {at, title}, oldest first. */
+function markersOf(board) {
+    const markers = [];
+    for (const kpi of Object.values(board.definition.kpis)) {
+        const time = kpi.display === 'timeline' && kpi.columns?.find(({ unit }) => unit === 'time');
+        for (const { v } of time ? board.entry(kpi.id).rows.values() : []) {
+            const at = typeof v?.[time.key] === 'number' ? v[time.key] : Date.parse(v?.[time.key]);
+            if (Number.isFinite(at)) {
+                markers.push({ at, title: String(v.title ?? kpi.title) });
+            }
+        }
+    }
+    return markers.sort((a, b) => a.at - b.at);
+}
+
+/** The same list as long as nothing in it changed, so that charts are not drawn for nothing. */
+export function markersOn(board) {
+    const version = Object.values(board.definition.kpis).filter(({ display }) => display === 'timeline').map(({ id }) => board.entry(id).version).join();
+    if (board.markerVersion !== version || board.markerDefinition !== board.definition) {
+        Object.assign(board, { markerVersion: version, markerDefinition: board.definition, markers: markersOf(board) });
+    }
+    return board.markers;
+}
+
+function BoardCard({ store, board, kpi, span, now, theme, words, walk, markers, onOpen }) {
     const { entry, asOf, freshness } = cardState(store, board, kpi, now);
+    const { isShown, rows } = match(kpi, entry, freshness, words);
+    if (!isShown) {
+        return null;
+    }
     const companions = companionsOf(board, kpi);
-    return html`<${Card} kpi=${kpi} entry=${entry} version=${entry.version} freshness=${freshness} asOf=${asOf}
+    const step = walk?.boardId === board.id ? walk.changed[walk.at] : undefined;
+    return html`<${Card} kpi=${kpi} entry=${rows ? { ...entry, rows } : entry} version=${entry.version} freshness=${freshness} asOf=${asOf}
         age=${asOf === undefined ? '' : formatAge(asOf, now)} points=${board.points(kpi.id)} now=${now} theme=${theme}
-        minute=${Math.floor(now / 60000)} span=${span} companions=${companions}
-        companionKey=${companions.map(({ version }) => version).join()} />`;
+        minute=${Math.floor(now / 60000)} span=${span} companions=${companions} rowFilter=${rows ? words.join(' ') : ''}
+        companionKey=${companions.map(({ version }) => version).join()} step=${step?.kpi === kpi.id ? step : undefined} markers=${markers} kpis=${board.definition.kpis} onOpen=${onOpen} />`;
 }
 
 function rowKind(row, kpis) {
@@ -227,12 +297,18 @@ function rowKind(row, kpis) {
     return row.every(({ kpi }) => kpis[kpi]?.display === 'strip') ? 'row-strip' : 'row-panels';
 }
 
-export function Board({ store, board, now, theme }) {
+export function Board({ store, board, now, theme, filter, walk, onOpen }) {
     const { layout, kpis } = board.definition;
-    return html`<div class="board">${layout.map(({ row, section }, index) => html`
+    const words = wordsOf(filter);
+    const markers = markersOn(board);
+    const isEmpty = words.length > 0 && shownCards(store, board, filter, now).shown === 0;
+    return html`<div class=${words.length > 0 ? 'board is-filtered' : 'board'}>
+        ${isEmpty && html`<p class="nothing">Nothing on this board matches \u201c${filter}\u201d.</p>`}
+        ${layout.map(({ row, section }, index) => html`
         ${section && html`<h2 class="section" key=${`section ${section}`}>${section}</h2>`}
         <div class=${`row ${rowKind(row, kpis)}`} key=${index}>${row.filter(({ kpi }) => kpis[kpi]).map(({ kpi, span }) => html`
-            <${BoardCard} key=${kpi} store=${store} board=${board} kpi=${kpis[kpi]} span=${span ?? 12} now=${now} theme=${theme} />`)}
+            <${BoardCard} key=${kpi} store=${store} board=${board} kpi=${kpis[kpi]} span=${span ?? 12} now=${now} theme=${theme}
+                words=${words} walk=${walk} markers=${markers} onOpen=${onOpen} />`)}
         </div>`)}
     </div>`;
 }

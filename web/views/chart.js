@@ -100,6 +100,27 @@ function keyText(series, index) {
         `${formatDate(series.times[index])}, ${formatClock(series.times[index]).slice(0, 5)}`;
 }
 
+/** A thin line and a number at the top for each marker; the list beside the chart says what they are. */
+function drawMarkers(plot, element, markers, size) {
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.strokeStyle = css(element, '--line-2');
+    ctx.fillStyle = css(element, '--ink-2');
+    ctx.font = `600 ${Math.round(size * 0.6875 * devicePixelRatio)}px ${css(element, '--font')}`;
+    ctx.textAlign = 'center';
+    ctx.lineWidth = Math.max(1, size * 0.0625 * devicePixelRatio);
+    ctx.setLineDash([size * 0.125 * devicePixelRatio, size * 0.1875 * devicePixelRatio]);
+    markers.forEach(({ at }, i) => {
+        const x = Math.round(plot.valToPos(at / 1000, 'x', true));
+        ctx.beginPath();
+        ctx.moveTo(x, bbox.top);
+        ctx.lineTo(x, bbox.top + bbox.height);
+        ctx.stroke();
+        ctx.fillText(String(i + 1), x, bbox.top - size * 0.1875 * devicePixelRatio);
+    });
+    ctx.restore();
+}
+
 /**
  * A chart inside `element`, which must be empty and keeps its size by style sheet.
  * draw(series) shows new numbers, and builds the plot anew only when its shape, theme or type size has changed.
@@ -136,10 +157,10 @@ export function createChart(element, kpi) {
             cursor: { y: false, drag: { x: false, y: false }, points: { size: size * 0.5 } },
             scales: { x: { time: Boolean(series.times) }, y: { range: valueRange } },
             tzDate: (seconds) => (series.isDaily ? uPlot.tzDate(new Date(seconds * 1000), 'Etc/UTC') : new Date(seconds * 1000)),
-            padding: [size * 0.75, size * 0.5, 0, 0],
+            padding: [size, size * 0.5, 0, 0],
             axes: axes(element, series, size),
             series: [{}, ...lines(element, series, kpi.display, size)],
-            hooks: { setCursor: [showPoint] },
+            hooks: { setCursor: [showPoint], draw: [(chart) => latest.markers && drawMarkers(chart, element, latest.markers, rem())] },
         }, dataOf(series), element);
         shape = shapeOf(series);
     };

@@ -44,11 +44,11 @@ export class LinkPanel extends Component {
     }
 
     render({ onClose, ...sources }) {
-        return html`<dialog class="help link-panel" aria-labelledby="link-title" onClose=${onClose} ref=${(dialog) => { this.dialog = dialog; }}>
-            <h2 id="link-title">Link</h2>
+        return html`<dialog class="sheet link-panel" aria-labelledby="link-title" onClose=${onClose} ref=${(dialog) => { this.dialog = dialog; }}>
+            <div class="sheet-body"><h2 id="link-title">Link</h2>
             <dl>${linkFacts(sources).map(([term, text, more]) => html`<div key=${term}><dt>${term}</dt>
                 <dd>${text}${more && html`<small>${more}</small>`}</dd></div>`)}</dl>
-            <button class="quiet" type="button" autofocus onClick=${() => this.dialog.close()}>Close</button>
+            <button class="quiet" type="button" autofocus onClick=${() => this.dialog.close()}>Close</button></div>
         </dialog>`;
     }
 }

@@ -134,7 +134,7 @@ export function sortedRows(entry, columns) {
     });
 }
 
-function Table({ kpi, entry, now, rows, columns }) {
+export function Table({ kpi, entry, now, rows, columns }) {
     const drawRow = (key, value, flash) => html`<tr class=${flash}>${columns.map((column, i) => {
         const content = cell(column.key === KEY ? key : memberOf(value, column.key), column, kpi, now);
         return i === 0 ?
@@ -165,7 +165,10 @@ function feedItem(value, columns, kpi, now) {
     return { severity, title, time: time?.content ?? value.as_of, body: rest.filter(isBody), small: rest.filter((item) => !isBody(item)) };
 }
 
-function Feed({ kpi, entry, now }) {
+/** A row that names a KPI of this board names it as people do. */
+const named = (column, content, kpis) => (column.key === 'kpi' ? kpis?.[content]?.title ?? content : content);
+
+function Feed({ kpi, entry, now, kpis }) {
     const columns = columnsOf(kpi, entry);
     const rows = [...entry.rows].sort(([, a], [, b]) => (b.rev ?? 0) - (a.rev ?? 0));
     const draw = (key, value, flash) => {
@@ -179,7 +182,7 @@ function Feed({ kpi, entry, now }) {
             ${body.map(({ column, content }) => html`<p class="feed-body">
                 ${column.title !== 'Body' && column.title !== 'Text' && html`<span class="feed-label">${column.title}</span>${' '}`}${String(content)}</p>`)}
             ${small.length > 0 && html`<p class="feed-small">${small.map(({ column, content }) => html`
-                <span><span class="feed-label">${column.title}</span>${' '}${cell(content, column, kpi, now)}</span>`)}</p>`}
+                <span><span class="feed-label">${column.title}</span>${' '}${cell(named(column, content, kpis), column, kpi, now)}</span>`)}</p>`}
         </li>`;
     };
     return html`<div class="feed-wrap" tabindex="0" role="region" aria-label=${kpi.title}>
@@ -327,7 +330,7 @@ export function seriesOf(kpi, entry) {
 }
 
 /** uPlot draws on a canvas that is not preact's: this component owns an empty element and keeps hands off it. */
-class Chart extends Component {
+export class Chart extends Component {
     componentDidMount() {
         import('./chart.js').then(({ createChart }) => {
             if (this.element) {
@@ -353,13 +356,37 @@ class Chart extends Component {
     }
 }
 
+/**
+ * Points in time to be shown on the chart: the board's markers that fall into its span, and texts of its own rows
+ * (a column of unit text). Without a time axis there is no place for them.
+ */
+function marked(series, kpi, entry, markers) {
+    if (!series.times || series.times.length < 2) {
+        return series;
+    }
+    const [first, last] = [series.times[0], series.times.at(-1)];
+    const step = (last - first) / (series.times.length - 1);
+    const noteColumn = (kpi.columns ?? []).find(({ unit }) => unit === 'text');
+    const notes = noteColumn ? series.keys.map((key, i) => ({ at: series.times[i], title: memberOf(entry.rows.get(key), noteColumn.key) })) : [];
+    const inside = (markers ?? []).filter(({ at }) => at >= first && at <= last + step).map((marker) => ({ ...marker, at: Math.min(marker.at, last) }));
+    return { ...series, markers: [...notes.filter(({ title }) => title), ...inside].sort((a, b) => a.at - b.at).slice(-MARKERS_MAX) };
+}
+
+const MARKERS_MAX = 9;
+
+/** The same markers in words, for who does not see the lines; their numbers are on the chart. */
+export function MarkerList({ markers, now }) {
+    return markers?.length > 0 && html`<ol class="markers" aria-label="Markers on the chart">${markers.map(({ at, title }, i) => html`<li key=${`${at} ${title}`}>
+        <span class="marker-number">${i + 1}</span><span>${title}</span>${' '}<span class="feed-label">${formatTime(at, now)}</span></li>`)}</ol>`;
+}
+
 class Series extends Component {
     toggle = () => this.setState({ isTable: !this.state.isTable });
 
     fail = () => this.setState({ isTable: true });
 
-    render({ kpi, entry, now, theme }, { isTable }) {
-        const series = seriesOf(kpi, entry);
+    render({ kpi, entry, now, theme, markers }, { isTable }) {
+        const series = marked(seriesOf(kpi, entry), kpi, entry, markers);
         const columns = [{ key: KEY, title: series.times ? 'Time' : 'Key', unit: 'text' }, ...columnsOf(kpi, entry)];
         const rows = sortedRows(entry, []).reverse();
         return html`<div class="series">
@@ -373,13 +400,31 @@ class Series extends Component {
             </div>
             ${isTable ? html`<${Table} kpi=${kpi} entry=${entry} now=${now} rows=${rows} columns=${columns} />` :
                 html`<${Chart} kpi=${kpi} series=${series} theme=${theme} onFailure=${this.fail} />`}
+            <${MarkerList} markers=${series.markers} now=${now} />
         </div>`;
     }
 }
 
 // ---- which panel ----
 
-export function panelBody({ kpi, entry, now, theme }) {
+/** A value without rows of its own, of a kind this page does not know: its members as rows of a table. */
+function entryOfValue(value) {
+    const members = typeof value?.v === 'object' && value.v !== null ? Object.entries(value.v) : [['value', value?.v]];
+    return { rows: new Map(members.map(([key, v]) => [key, { v: typeof v === 'object' ? JSON.stringify(v) : v, rev: value?.rev }])) };
+}
+
+function UnknownKind({ kpi, entry, now }) {
+    const shown = entry.rows.size > 0 ? entry : entryOfValue(entry.value);
+    const columns = entry.rows.size > 0 ? columnsOf(kpi, entry) : [{ key: KEY, title: 'Name', unit: 'text' }, { key: 'v', title: 'Value', unit: kpi.unit }];
+    return html`<${Table} kpi=${kpi} entry=${shown} now=${now} columns=${columns} />`;
+}
+
+const KNOWN_TYPES = new Set(['mix', 'table', 'feed', 'series']);
+
+export function panelBody({ kpi, entry, now, theme, markers, kpis }) {
+    if (!KNOWN_TYPES.has(kpi.type) && (entry.rows.size > 0 || entry.value?.v !== undefined)) {
+        return html`<${UnknownKind} kpi=${kpi} entry=${entry} now=${now} />`;
+    }
     if (kpi.type === 'mix') {
         return html`<${Mix} kpi=${kpi} value=${entry.value} />`;
     }
@@ -394,9 +439,9 @@ export function panelBody({ kpi, entry, now, theme }) {
     }
     switch (kpi.type) {
     case 'feed':
-        return html`<${Feed} kpi=${kpi} entry=${entry} now=${now} />`;
+        return html`<${Feed} kpi=${kpi} entry=${entry} now=${now} kpis=${kpis} />`;
     case 'series':
-        return html`<${Series} kpi=${kpi} entry=${entry} now=${now} theme=${theme} />`;
+        return html`<${Series} kpi=${kpi} entry=${entry} now=${now} theme=${theme} markers=${markers} />`;
     default:
         return html`<${Table} kpi=${kpi} entry=${entry} now=${now} columns=${columnsOf(kpi, entry)} />`;
     }

@@ -44,7 +44,7 @@ export function Mark({ name }) {
     </svg>`;
 }
 
-const levelWords = { ok: 'OK', warn: 'Warning', crit: 'Critical', info: 'Info' };
+export const levelWords = { ok: 'OK', warn: 'Warning', crit: 'Critical', info: 'Info' };
 
 export function Pill({ level, word }) {
     return html`<span class=${`pill pill-${level}`}><${Mark} name=${level} />${word ?? levelWords[level]}</span>`;

@@ -99,7 +99,7 @@ test('a refusal is explained, and tried again only when asked', { skip }, async 
     await view.page.waitForSelector('.chip-refused');
     assert.match(await textOf('.status'), /sign-in has expired/);
     assert.match(await textOf('.chip'), /Signed out/);
-    await view.page.click('.status-button');
+    await view.page.click('.status-button >> text=Try now');
     await view.page.waitForSelector('.chip-live');
 });
 

@@ -12,7 +12,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { valuesOf } from './fixture_values.mjs';
+import { historyOf, valuesOf } from './fixture_values.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
 const { WebSocketServer } = createRequire(path.join(root, 'web/package.json'))('ws');
@@ -23,7 +23,10 @@ export const CONTENT_SECURITY_POLICY = [
     "frame-ancestors 'none'", "require-trusted-types-for 'script'",
 ].join('; ');
 
-const mediaTypes = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8' };
+const mediaTypes = {
+    '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8',
+    '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json',
+};
 const compareLabels = {
     same_day_prev_month: 'same day last month', prev_day: 'yesterday', '7_days_ago': '7 days ago', '30_days_ago': '30 days ago',
 };
@@ -78,10 +81,12 @@ async function loadFiles(folder, base = folder) {
 }
 
 export class FixtureGateway {
-    constructor({ port = 0, scenario = 'normal', now = () => Date.now(), heartbeatMs = 1000, isDemo = true } = {}) {
-        Object.assign(this, { port, scenario, now, heartbeatMs, isDemo, catalog: 'f1c7fe5e00000001', sources: {} });
+    /** sharesClock: whatever `now` says, viewers are told that their own clock is right. */
+    constructor({ port = 0, scenario = 'normal', now = () => Date.now(), heartbeatMs = 1000, isDemo = true, sharesClock = false } = {}) {
+        Object.assign(this, { port, scenario, now, heartbeatMs, isDemo, sharesClock, catalog: 'f1c7fe5e00000001', sources: {} });
         this.viewers = new Set();
         this.heard = []; // every message of every viewer, for assertions
+        this.requests = []; // every address that was asked for, likewise
         this.isSilent = false;
     }
 
@@ -95,7 +100,8 @@ export class FixtureGateway {
         this.sockets.on('connection', (socket) => this.#join(socket));
         await new Promise((resolve) => { this.server.listen(this.port, '127.0.0.1', resolve); });
         this.port = this.server.address().port;
-        this.beat = setInterval(() => this.#heartbeat(), this.heartbeatMs);
+        this.beat = setInterval(() => this.#heartbeat(), this.heartbeatMs).unref();
+        this.server.unref(); // a test that failed halfway must not keep its process
         return this;
     }
 
@@ -172,17 +178,21 @@ export class FixtureGateway {
         socket.on('message', (text) => this.#hear(viewer, JSON.parse(text)));
     }
 
+    #clockFor({ clock }) {
+        return this.sharesClock ? clock ?? this.now() : this.now();
+    }
+
     #hear(viewer, message) {
         this.heard.push(message);
         switch (message.type) {
         case 'hello':
             this.#send(viewer, this.#mark({
-                type: 'welcome', protocol: 'kpi.v1', now: this.now(), node: 'fixture', build: '0.0.0-fixture', catalog: this.catalog,
+                type: 'welcome', protocol: 'kpi.v1', now: this.#clockFor(message), node: 'fixture', build: '0.0.0-fixture', catalog: this.catalog,
                 heartbeat_ms: this.heartbeatMs, limits: { message_bytes: 16384, subscriptions: 16, messages_per_second: 50 }, clock: message.clock,
             }));
             break;
         case 'ping':
-            this.#send(viewer, { type: 'pong', clock: message.clock ?? 0, now: this.now() });
+            this.#send(viewer, { type: 'pong', clock: message.clock ?? 0, now: this.#clockFor(message) });
             break;
         case 'subscribe':
             this.#subscribe(viewer, message);
@@ -235,6 +245,7 @@ export class FixtureGateway {
 
     #answer(request, response) {
         const { pathname } = new URL(request.url, 'http://fixture');
+        this.requests.push(request.url);
         if (request.method === 'POST' && pathname === '/api/v1/data-flow/ingest') {
             this.#ingest(request, response);
             return;
@@ -244,7 +255,7 @@ export class FixtureGateway {
             this.#answerFile(request, response, file, pathname);
             return;
         }
-        const body = this.#json(pathname);
+        const body = this.#json(pathname) ?? this.#history(request.url);
         const status = body ? 200 : 404;
         const text = JSON.stringify(body ?? { title: 'There is no such resource.', status, code: 'not_found' });
         const isZipped = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '');
@@ -280,6 +291,24 @@ export class FixtureGateway {
         response.end(isZipped ? zipped : body);
     }
 
+    /** As many points as the days asked for hold, invented like those of the snapshot. */
+    #history(url) {
+        const { pathname, searchParams } = new URL(url, 'http://fixture');
+        const [, id] = /^\/api\/v1\/kpis\/([a-z0-9_.]+)\/history$/.exec(pathname) ?? [];
+        const board = this.definitions.find(({ kpis }) => kpis[id]?.history);
+        if (!board) {
+            return null;
+        }
+        const kpi = board.kpis[id];
+        const days = Number(searchParams.get('days'));
+        const points = days ? Math.min(4000, Math.ceil((days * 86400) / kpi.history.step_s)) : kpi.history.points;
+        const value = this.boards.get(board.id).fields.get(id);
+        return {
+            kpi: id, step_ms: kpi.history.step_s * 1000, points: value?.v === undefined ? [] : historyOf({ ...kpi, history: { ...kpi.history, points } }, value.v, value.as_of),
+            ...(days ? { cache: { status: 'fresh', age_ms: 1200, tier: 'l1' } } : {}),
+        };
+    }
+
     #json(pathname) {
         if (pathname === '/api/v1/dashboards') {
             return this.#mark({
@@ -302,6 +331,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     const gateway = await new FixtureGateway({
         port: has('port') ? Number(argument('port')) : 8099, scenario: has('scenario') ? argument('scenario') : 'normal',
     }).start();
+    gateway.server.ref();
     console.log(gateway.url);
     if (has('live')) {
         let amount = 1284300;

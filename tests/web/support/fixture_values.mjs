@@ -67,7 +67,7 @@ function numberOf(kpi) {
     return { v: make(random), ...(kpi.compare ? { base: make(random) } : {}) };
 }
 
-function historyOf(kpi, value, now) {
+export function historyOf(kpi, value, now) {
     const random = randomOf(`${kpi.id} history`);
     const end = Number(value);
     const points = [];

@@ -22,7 +22,7 @@ export function followPage(connection: Connection, page?: any): void;
  * @property {number} attempt failures in a row
  * @property {number} [retryAt] when the next attempt is made, own clock, ms
  * @property {number} [roundTripMs] the quickest of the last eight
- * @property {number} [code] refused: the close code
+ * @property {number} [code] refused, reconnecting: the close code
  * @property {'stop' | 'token'} [kind] refused: our software is wrong, or a new token is needed
  * @property {string} [text] refused: why, in words
  */
@@ -158,7 +158,7 @@ export type LinkState = {
      */
     roundTripMs?: number;
     /**
-     * refused: the close code
+     * refused, reconnecting: the close code
      */
     code?: number;
     /**
