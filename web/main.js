@@ -8,7 +8,6 @@
 import { render } from 'preact';
 import { Away } from './away.js';
 import { Connection, followPage } from './client/connection.js';
-import { closeText } from './client/protocol.js';
 import { Store } from './client/store.js';
 import { keyboard } from './keys.js';
 import { addressOf, THEMES, viewOf } from './view_state.js';
@@ -18,6 +17,9 @@ import { html } from './views/parts.js';
 const TICK_MS = 1000;
 const TOAST_MS = 6000;
 const MISSED_AGAIN_MS = 2000;
+/** PROTOCOL.md, "Codes". */
+const FORBIDDEN = 4103;
+const UNKNOWN_BOARD = 4200;
 /** The page's own files are kept once the first view is long there. */
 const SHELL_AFTER_MS = 4000;
 /** Nobody asks what changed while they looked aside. */
@@ -171,7 +173,7 @@ const connection = new Connection({
         store.setLink(link);
         loadLinkParts();
     },
-    onBoardError: (board, error) => board && store.setBoardError(board, error.code === 4103 ? { ...error, message: closeText(4103) } : error),
+    onBoardError: refused,
     takeDelays: () => view.linkParts?.delays.take() ?? [],
     onMessage: (message) => {
         const answer = store.receive(message);
@@ -184,6 +186,18 @@ const connection = new Connection({
         return answer;
     },
 });
+
+/** A board that may not be seen any more, or is gone: nothing of it stays, here or in an open dialog. */
+function refused(id, error) {
+    if (!id) {
+        return;
+    }
+    if (error.code === FORBIDDEN || error.code === UNKNOWN_BOARD) {
+        store.boards.delete(id);
+        Object.assign(view, id === view.boardId ? { kpiId: '' } : {});
+    }
+    store.setBoardError(id, error);
+}
 
 // ---- how late changes are: nothing of it is needed before the page is live ----
 
@@ -232,6 +246,7 @@ async function loadDefinition(id) {
         if (store.setDefinition(await fetchJson(`/api/v1/dashboards/${encodeURIComponent(id)}/definition`))) {
             connection.resync(id);
         }
+        nameThePage();
         if (before) {
             tellNewDefinition(board, before);
         }

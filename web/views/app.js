@@ -361,7 +361,7 @@ function TvBar({ store, view, status, now }) {
 function Dialogs({ store, view, now, actions }) {
     const { details, sheets } = view.parts;
     const board = store.board(view.boardId);
-    const kpi = board.definition?.kpis[view.kpiId];
+    const kpi = board.error ? undefined : board.definition?.kpis[view.kpiId];
     return html`
         ${view.sheet && sheets && html`<${sheets.Sheet} key=${view.sheet} store=${store} view=${view} actions=${actions} />`}
         ${kpi && details && html`<${details.Details} key=${view.kpiId} store=${store} view=${view} board=${board} kpi=${kpi} now=${now} actions=${actions} />`}`;

@@ -59,9 +59,12 @@ test('a token that is to be kept on this display is shown again after a reload',
 
 for (const [code, name, words] of [[4103, 'forbidden', /You may not see this board/], [4200, 'unknown_board', /There is no such board/], [4202, 'too_many_subscriptions', /Too many boards at once/]]) {
     test(`error ${code} for a board is told in words, and the other boards stay in reach`, { skip }, async () => {
+        await view.page.click('[data-kpi="exec.win_rate"] .card-open');
+        await view.page.waitForSelector('.details[open]');
         source.gateway.tell('executive', { type: 'error', code, name, message: 'no', retry: false, board: 'executive' });
         await view.page.waitForSelector('.problem');
         assert.match(await problemText(), words);
+        assert.equal(await view.page.locator('.card, .details').count(), 0, 'no value stays on the screen');
         await view.page.click('nav >> text=Operations');
         await view.page.waitForSelector('[data-kpi="ops.state"]');
     });
