@@ -54,7 +54,6 @@ test('a first view with charts: at most 90 KB of page', { skip }, async (t) => {
 test('without a network the page opens from its own files, and shows no value', { skip }, async () => {
     const { page, close } = await openPage(browser);
     await showBoard(page, source.url, 'executive');
-    await page.evaluate(() => navigator.serviceWorker.ready);
     await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
     const kept = await page.evaluate(async () => {
         const names = await caches.keys();

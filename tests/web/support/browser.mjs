@@ -29,7 +29,7 @@ export async function openGateway(config = {}) {
         return { url: process.env.SOPHIA_URL.replace(/\/$/, ''), gateway: null, stop: async () => {} };
     }
     const definitions = { dir: path.join(root, 'deploy/definitions') };
-    const gateway = await startGateway({ definitions, demo: { enabled: true }, ...config }, { binary: plainBinary });
+    const gateway = await startGateway({ definitions, demo: { enabled: true }, web: { dir: path.join(root, 'web/dist') }, ...config }, { binary: plainBinary });
     return { url: `${isSecure(gateway.port) ? 'https' : 'http'}://127.0.0.1:${gateway.port}`, gateway, stop: () => gateway.stop() };
 }
 
