@@ -181,11 +181,11 @@ function Status({ store, status, actions }) {
     const isSignedOut = canRetry && link.kind === 'token';
     return html`<div class=${`status status-${status.kind}`}>
         <${Mark} name=${status.mark} /><span class="status-text" title=${status.text}>${status.text}</span>
-        <span class="status-buttons">
+        ${canRetry && html`<span class="status-buttons">
             ${isSignedOut && html`<button class="status-button" type="button" onClick=${actions.token}>Sign in</button>`}
-            ${canRetry && html`<button class="status-button" type="button" onClick=${isOtherVersion(link) ? actions.reloadPage : actions.retry}>
-                ${isOtherVersion(link) ? 'Reload' : 'Try now'}</button>`}
-        </span>
+            <button class="status-button" type="button" onClick=${isOtherVersion(link) ? actions.reloadPage : actions.retry}>
+                ${isOtherVersion(link) ? 'Reload' : 'Try now'}</button>
+        </span>`}
     </div>`;
 }
 
