@@ -73,10 +73,10 @@ test('the panel opens when the link is down, and counts what mending took', { sk
     const { page, close } = await openPage(browser);
     await showBoard(page, source.url, 'executive');
     await openPanel(page);
-    source.gateway.closeAll(4000);
-    await page.waitForFunction(() => document.querySelector('.link-panel dd').textContent.startsWith('Refused'));
+    source.gateway.closeAll(4102);
+    await page.waitForFunction(() => document.querySelector('.link-panel dd').textContent.startsWith('Signed out'));
     await page.keyboard.press('Escape');
-    await page.click('.status-button');
+    await page.click('.status-button >> text=Try now');
     await page.waitForSelector('.chip-live');
     await openPanel(page);
     assert.match((await facts(page)).Resyncs, /2 connections/);
