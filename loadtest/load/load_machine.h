@@ -12,7 +12,8 @@ enum { LOAD_PIDS_MAX = 64 };
 struct load_servers {
     pid_t pids[LOAD_PIDS_MAX];
     uint32_t count;
-    pid_t aside[LOAD_PIDS_MAX]; /* take part, but are not what is measured: databases, and what load_idlers_find() found */
+    pid_t aside
+        [LOAD_PIDS_MAX]; /* take part, but are not what is measured: databases, and what load_idlers_find() found */
     uint32_t aside_count;
 };
 

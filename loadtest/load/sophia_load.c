@@ -141,20 +141,13 @@ static bool take_option(struct command_line *line, int option, const char *value
 static bool read_command_line(int argc, char **argv, struct command_line *line)
 {
     static const struct option options[] = {
-        {"url", required_argument, NULL, 'u'},
-        {"pid", required_argument, NULL, 'p'},
-        {"aside", required_argument, NULL, 'a'},
-        {"viewers", required_argument, NULL, 'v'},
-        {"seconds", required_argument, NULL, 's'},
-        {"rate", required_argument, NULL, 'r'},
-        {"set", required_argument, NULL, 'S'},
-        {"ingest-key", required_argument, NULL, 'k'},
-        {"redis", required_argument, NULL, 'R'},
-        {"postgres", required_argument, NULL, 'P'},
-        {"json", required_argument, NULL, 'j'},
-        {"progress", no_argument, NULL, 'g'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"url", required_argument, NULL, 'u'},     {"pid", required_argument, NULL, 'p'},
+        {"aside", required_argument, NULL, 'a'},   {"viewers", required_argument, NULL, 'v'},
+        {"seconds", required_argument, NULL, 's'}, {"rate", required_argument, NULL, 'r'},
+        {"set", required_argument, NULL, 'S'},     {"ingest-key", required_argument, NULL, 'k'},
+        {"redis", required_argument, NULL, 'R'},   {"postgres", required_argument, NULL, 'P'},
+        {"json", required_argument, NULL, 'j'},    {"progress", no_argument, NULL, 'g'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
     line->session.tells_progress = isatty(STDERR_FILENO) == 1;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
