@@ -331,6 +331,32 @@ test('keys come and go at SIGHUP; a broken file keeps those in force', async () 
     await reload('token keys reloaded');
 });
 
+test('a subject has so many viewers and no more, over WebSocket and event streams together', async () => {
+    const own = await startGateway({ auth: issuer.options({ max_viewers_per_subject: 2 }) });
+    const viewer = (sub) => WsViewer.open(own.port, { hello: { token: issuer.mint({ sub }) } });
+    const as = (sub) => ({ headers: bearer(issuer.mint({ sub })) });
+    const first = await viewer('alice');
+    await first.next('welcome');
+    const stream = await SseViewer.open(own.port, 'alpha', as('alice'));
+    await stream.next('snapshot');
+    const third = await viewer('alice');
+    assert.equal(await third.closed(), 4300);
+    const answer = await own.get('/api/v1/dashboards/alpha/events', as('alice'));
+    assert.equal(answer.status, 503);
+    assert.equal(await own.metric('gw_auth_session_events_total', { event: 'too_many' }), 2);
+    assert.equal((await own.get('/api/v1/dashboards/alpha', as('alice'))).status, 200); // is nobody's connection
+    const bob = await viewer('bob');
+    await bob.next('welcome');
+    first.cut();
+    await until('the place to be free', async () => await own.metric('gw_auth_sessions') === 2);
+    const again = await viewer('alice');
+    await again.next('welcome');
+    for (const each of [stream, bob, again]) {
+        each.cut();
+    }
+    await own.stop();
+});
+
 test('the shared key opens beside tokens', async () => {
     const key = 'a-long-enough-viewer-key';
     const own = await startGateway({ auth: issuer.options(), viewer: { key } });
