@@ -40,7 +40,7 @@ async function drawnBoard() {
     store.receive(snapshot(1, fields, { history, epoch: EPOCH }));
     store.setLink({ name: 'live', since: Date.now(), attempt: 0 });
     const root = new FakeNode(1, 'div');
-    const view = { boardId: 'executive', theme: 'auto', shownTheme: 'light', density: 'comfortable', announcement: '' };
+    const view = { boardId: 'executive', theme: 'auto', shownTheme: 'light', density: 'comfortable', filter: '', rateS: 0, away: { walk: null }, parts: {} };
     const names = Object.keys(fields);
     let offset = 1;
     return () => {
