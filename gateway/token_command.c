@@ -41,11 +41,12 @@ static const char help[] =
     "  --sub NAME     who the token is for\n"
     "  --iss, --aud   instead of those of the configuration\n"
     "  --ttl SECONDS  how long the token is good; 3600 without it, 43200 for a display\n"
-    "  --role NAME    a role of the token, in its claim \"roles\"; up to 16 times\n"
+    "  --role NAME    a role of the token, in the claim of auth.roles_claim; up to 16 times\n"
     "  --display NAME for a screen on a wall: --sub display:NAME --role display\n";
 
 struct token_arguments {
     const char *config_path, *key_path, *kid, *subject, *display, *issuer, *audience;
+    const char *roles_claim;
     const char *roles[ROLES_MAX];
     size_t role_count;
     uint32_t ttl_s; /* 0: not said */
@@ -160,7 +161,11 @@ static void print_header(const struct jwk *key, struct bytes *out)
 static void print_roles(const struct token_arguments *arguments, struct bytes *out)
 {
     for (size_t i = 0; i < arguments->role_count; i++) {
-        bytes_append_text(out, i == 0 ? ",\"roles\":[" : ",");
+        if (i == 0) {
+            bytes_append_byte(out, ',');
+            bytes_append_json_string(out, arguments->roles_claim, strlen(arguments->roles_claim));
+        }
+        bytes_append_text(out, i == 0 ? ":[" : ",");
         bytes_append_json_string(out, arguments->roles[i], strlen(arguments->roles[i]));
     }
     bytes_append_text(out, arguments->role_count > 0 ? "]" : "");
@@ -253,6 +258,7 @@ static int mint(struct token_arguments *arguments)
     }
     arguments->issuer = arguments->issuer ? arguments->issuer : config->auth.issuer;
     arguments->audience = arguments->audience ? arguments->audience : config->auth.audience;
+    arguments->roles_claim = config->auth.roles_claim ? config->auth.roles_claim : "roles";
     struct jwk_set *keys =
         load_keys(arguments->key_path ? arguments->key_path : config->auth.jwk_file, JWK_TO_SIGN);
     if (keys) {

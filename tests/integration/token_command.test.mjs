@@ -57,6 +57,10 @@ test('a minted token says what was asked for, and verifies elsewhere', () => {
     const withRoles = mint('--config', config, '--key', privateKeys, '--kid', 'eddsa', '--sub', 'a', '--role', 'sales_lead', '--role', 'finance');
     assert.deepEqual(claimsOf(withRoles).roles, ['sales_lead', 'finance']);
     assert.match(run(['check', '--config', config], withRoles).stdout, /^ok: sub a, .*, roles sales_lead finance\n$/);
+    const byScope = place('scope.yaml', `auth: ${JSON.stringify({ ...issuer.options(), roles_claim: 'scope' })}\n`);
+    const scoped = mint('--config', byScope, '--key', privateKeys, '--kid', 'eddsa', '--sub', 'a', '--role', 'finance');
+    assert.deepEqual([claimsOf(scoped).scope, claimsOf(scoped).roles], [['finance'], undefined]);
+    assert.match(run(['check', '--config', byScope], scoped).stdout, /, roles finance\n$/);
     const [head, body, signature] = token.split('.');
     const key = createPublicKey({ key: issuer.keys.get('eddsa').jwk, format: 'jwk' });
     assert.ok(verify(null, Buffer.from(`${head}.${body}`), key, Buffer.from(signature, 'base64url')));
