@@ -23,6 +23,9 @@ export function familyMs(pid) {
 export function keepAwake() {
     const idlers = os.cpus().map((cpu, i) => spawn('chrt', ['--idle', '0', 'taskset', '--cpu-list', String(i), 'sh', '-c',
         `while kill -0 ${process.pid} 2>&-; do i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done; done`], { stdio: 'ignore' }));
-    idlers.forEach((idler) => idler.on('error', () => {})); // then they sleep: the numbers say so
+    for (const idler of idlers) {
+        idler.on('error', () => {}); // then they sleep: the numbers say so
+        idler.unref(); // nobody waits for them
+    }
     return { stop: () => idlers.forEach((idler) => idler.kill('SIGKILL')) };
 }

@@ -276,7 +276,7 @@ if (!values.quick && isSanitized(plainBinary)) {
     console.error(`bench: ${plainBinary} was built with sanitizers: its cost is not the product's`);
     process.exit(2);
 }
-keepAwake(); // ends with us
+keepAwake();
 const done = [];
 for (const one of wanted) {
     const result = await measureCase(one);
