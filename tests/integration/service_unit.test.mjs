@@ -8,7 +8,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { isSanitized, plainBinary, root, startGateway, stopAll } from '../support/gateway.mjs';
+import { isSanitized, plainBinary, root, startGateway, stopAll, strictBinary } from '../support/gateway.mjs';
 import { WsViewer } from '../support/viewer.mjs';
 import { until } from '../support/waiting.mjs';
 
@@ -55,7 +55,7 @@ function allowedCalls() {
 }
 
 test('with the calls that the unit leaves it the gateway serves, confines itself, and audits', { skip: noAnalyze || notTheProduct }, async () => {
-    const filter = path.join(build, 'tests/integration/unit_filter');
+    const filter = path.resolve(path.dirname(strictBinary), '../tests/integration/unit_filter'); // the plain build has no test programs
     const names = path.join(directory, 'calls');
     const launcher = path.join(directory, 'gateway.sh');
     const audit = path.join(directory, 'audit.log');
