@@ -12,6 +12,8 @@ enum {
     VIEWER_MESSAGE_MAX_DEPTH = 8,
     VIEWER_MESSAGE_MAX_FRAGMENTS = 64,
     TOKEN_MAX_BYTES = 8192,
+    TOKEN_ROLES_MAX = 64,
+    TOKEN_ROLES_MAX_BYTES = 1024, /* with a blank between two */
     CLIENT_NAME_MAX_BYTES = 64,
     SUBSCRIPTIONS_MAX = 16,          /* boards one viewer may watch */
     VIEWER_ERRORS_MAX = 32,          /* refused messages before the close */
@@ -28,6 +30,7 @@ enum {
     VALUE_MAX_BYTES = 8192, /* one value as JSON text */
     REASON_MAX_BYTES = 160,
     TABLE_ROWS_MAX = 1000,          /* hard ceiling of a definition's cap */
+    BOARD_VIEWS_MAX = 64,           /* watched at one time */
     BOARD_TEXT_MAX_BYTES = 8388608, /* names and values of one board; half of what a snapshot may be */
     HISTORY_POINTS_MAX = 120,
     HISTORY_READ_POINTS_MAX = 4000, /* of one answer that is read from the database */

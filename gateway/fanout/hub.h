@@ -21,6 +21,7 @@
 #include "base/metrics.h"
 #include "fanout/encoder.h"
 #include "fanout/viewer.h"
+#include "protocol/limits.h"
 #include "state/board.h"
 #include "views/view.h"
 
@@ -77,7 +78,7 @@ struct board *topic_board(struct topic *topic);
  * Views of one board that are watched at one time, and how many more are kept for who comes next or asks by HTTP. Definitions
  * and tokens decide how many there can be; a viewer that would need one more is refused.
  */
-enum { TOPIC_VIEWS_MAX = 64, TOPIC_VIEWS_IDLE_MAX = 4 };
+enum { TOPIC_VIEWS_MAX = BOARD_VIEWS_MAX, TOPIC_VIEWS_IDLE_MAX = 4 };
 
 /** With whose eyes a board is seen. */
 struct rights {

@@ -25,6 +25,8 @@ static const struct {
     {"board id / KPI id / row key", {BOARD_ID_MAX_BYTES, KPI_ID_MAX_BYTES, ROW_KEY_MAX_BYTES}},
     {"one value", {VALUE_MAX_BYTES}},
     {"reason", {REASON_MAX_BYTES}},
+    {"roles of a token", {TOKEN_ROLES_MAX, TOKEN_ROLES_MAX_BYTES}},
+    {"views of one board, watched at one time", {BOARD_VIEWS_MAX}},
     {"rows of one KPI", {TABLE_ROWS_MAX}},
     {"recent points per KPI", {HISTORY_POINTS_MAX}},
     {"points of one history answer", {HISTORY_READ_POINTS_MAX}},
